@@ -1,0 +1,88 @@
+# `make` alone prints this help. Needs Python 3.11 or later, make, and the package index; everything lives in .venv.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+# The newest Python on the path that will do; name another with `make demo PYTHON=/path/to/python`.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RECIPE := pyproject.toml constraints.txt
+ARGS ?=
+
+.PHONY: help demo test lint format types contracts slow fault coverage examples clean \
+	bench-demo bench-gate bench-spin bench-startup bench
+
+help: ## Show this help
+	@echo "Flywheel. make <target>, where <target> is one of:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp ## Watch a model learn from its own failures (ARGS="--spins 3")
+	@$(BIN)/flywheel demo $(ARGS)
+
+test: $(VENV)/dev.stamp ## Run the quick tests, doctests included (ARGS="tests/store")
+	@$(BIN)/python -m pytest -n auto -m "not slow and not fault" $(ARGS)
+
+slow: $(VENV)/dev.stamp ## Run the tests that take more than a few seconds
+	@$(BIN)/python -m pytest -n auto -m slow $(ARGS)
+
+fault: $(VENV)/dev.stamp ## Run the tests that kill, fill disks and compete
+	@$(BIN)/python -m pytest -m "fault and not slow" $(ARGS)
+
+coverage: $(VENV)/dev.stamp ## Run the quick tests and say which lines they miss
+	@$(BIN)/python -m pytest -n auto -m "not slow and not fault" --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(VENV)/dev.stamp ## Check style and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/dev.stamp ## Mend style and format where that needs no thought
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(VENV)/dev.stamp ## Check types, strictly
+	@$(BIN)/mypy
+
+contracts: $(VENV)/dev.stamp ## Check that the rooms only import in one direction
+	@$(BIN)/lint-imports
+
+examples: $(VENV)/dev.stamp ## Run the chatbot example, shortened
+	@$(BIN)/python examples/chatbot/chatbot.py --spins 2
+
+bench-demo: $(VENV)/demo.stamp ## Measure flywheel against random labels and a frozen model, over seeds
+	@$(BIN)/python bench/demo.py $(ARGS)
+
+bench-gate: $(VENV)/demo.stamp ## Measure how often the gate lets a sabotaged or a no-better model through
+	@$(BIN)/python bench/gate.py $(ARGS)
+
+bench-spin: $(VENV)/demo.stamp ## Measure time and memory of a spin as the log grows
+	@$(BIN)/python bench/spin.py $(ARGS)
+
+bench-startup: $(VENV)/demo.stamp ## Measure `import flywheel` and `flywheel --help`
+	@$(BIN)/python bench/startup.py $(ARGS)
+
+bench: bench-startup bench-gate bench-demo bench-spin ## Run every benchmark
+
+clean: ## Remove the environment, caches and what demos left
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* \
+		build dist flywheel-demo
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment: made once, and again only when what it is made from has changed ---
+
+$(VENV)/made.stamp:
+	@test -n "$(PYTHON)" || { echo "Flywheel needs Python 3.11 or later. Install it, or run make with PYTHON=/path/to/it" >&2; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/demo.stamp: $(VENV)/made.stamp $(RECIPE)
+	@echo "Installing Flywheel (a minute or two the first time) ..."
+	@$(PIP) install -c constraints.txt -e ".[examples]"
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/made.stamp $(RECIPE)
+	@echo "Installing Flywheel and what its tests need (a minute or two the first time) ..."
+	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@touch $@ $(VENV)/demo.stamp

@@ -1,0 +1,264 @@
+"""What does the gate let through? Sabotage, luck, and real improvements of several sizes.
+
+Every trial plays one spin on scikit-learn's digits: a champion learns from 150 labels, 900 more digits arrive as
+traffic, users complain about 40 % of the wrong reads and 3 % of the right ones, and 40 labels are asked for: 8 at
+random, 32 where the champion looked most wrong. So the new labels carry the selection that a real spin has. Then the
+gate judges:
+
+- luck         the champion's own learner with another seed, which ignores the new labels ("cross-fitted" as in a spin,
+               and "whole": trained on all the champion's data, asked directly)
+- sabotage     a real candidate with its labels shuffled, with one class dropped, and one that computes all ten times
+- improvement  a real candidate that learns the 40 labels, where the champion had never seen 0, 1, 2 or 3 digits
+
+Each is judged with the placebo and, for comparison, as if that check were not there. Rows go to gate.csv, the table to
+standard output, the summary to gate.json. `python bench/gate.py --trials 200`
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import subprocess
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from flywheel.config import GateSettings
+from flywheel.prove import agreement, answers, compare_latency, crossfit, gate, pairs, placebo
+from flywheel.prove.exact import proportion
+from flywheel.prove.tasks import Classification
+from flywheel.records import Dataset, Example
+from flywheel.train.vector import VectorTrainer
+
+SEEDS, TRAFFIC, AUDIT, AIMED, FOLDS = 150, 900, 8, 32, 5
+LANDMARKS = 64  # fewer than the examples, so that the seed matters: it draws the basis
+TASK, SETTINGS = Classification(), GateSettings()
+DIGITS = load_digits()
+
+
+class Shuffled(VectorTrainer):
+    """Learns from shuffled labels."""
+
+    def fit(self, dataset, base=None, seed=0):  # noqa: D102
+        labels = np.random.default_rng(seed).permutation([e.label for e in dataset.examples]).tolist()
+        mixed = tuple(replace(e, label=label) for e, label in zip(dataset.examples, labels, strict=True))
+        return super().fit(replace(dataset, examples=mixed), base, seed)
+
+
+class Dropped(VectorTrainer):
+    """Loses every example of one class, one that the champion knows."""
+
+    lost = 0
+
+    def fit(self, dataset, base=None, seed=0):  # noqa: D102
+        return super().fit(
+            replace(dataset, examples=tuple(e for e in dataset.examples if e.label != self.lost)), base, seed
+        )
+
+
+class Deaf(VectorTrainer):
+    """Ignores the new labels: the champion's learner, with whatever seed it is given."""
+
+    def fit(self, dataset, base=None, seed=0):  # noqa: D102
+        return super().fit(replace(dataset, examples=tuple(e for e in dataset.examples if e.spin == 0)), base, seed)
+
+
+class SlowModel:
+    """Computes every answer ten times."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def predict(self, inputs):  # noqa: D102
+        for _ in range(9):
+            self.model.predict(inputs)
+        return self.model.predict(inputs)
+
+
+class Slow(VectorTrainer):
+    """Makes slow models."""
+
+    def fit(self, dataset, base=None, seed=0):  # noqa: D102
+        return SlowModel(super().fit(dataset, base, seed))
+
+
+def example(row: int, spin: int, **more) -> Example:
+    name = f"digit-{row}"
+    return Example(
+        id=name, input=DIGITS.data[row].tolist(), label=int(DIGITS.target[row]), group=name, fold=row % FOLDS,
+        spin=spin, **more,
+    )  # fmt: skip
+
+
+def dataset(examples) -> Dataset:
+    return Dataset(hash=f"{len(examples)}", examples=tuple(examples))
+
+
+class World:
+    """A champion, its traffic, and the labels that were asked for because it looked wrong."""
+
+    def __init__(self, seed: int, unseen: int) -> None:
+        rng = np.random.default_rng([seed, unseen])
+        order = rng.permutation(len(DIGITS.target))
+        hidden = set(rng.permutation(10)[:unseen].tolist())
+        known = [int(r) for r in order if DIGITS.target[r] not in hidden][:SEEDS]
+        rest = [int(r) for r in order if int(r) not in set(known)]
+        traffic, self.sealed = rest[:TRAFFIC], rest[TRAFFIC:]
+        self.learner, self.seed = VectorTrainer(landmarks=LANDMARKS), 1000 * seed
+        self.old = [example(r, 0) for r in known]
+        self.champion = self.learner.fit(dataset(self.old), None, self.seed)
+        said = self.champion.predict([DIGITS.data[r].tolist() for r in traffic])
+        wrong = np.array(said.outputs) != DIGITS.target[traffic]
+        complained = rng.random(TRAFFIC) < np.where(wrong, 0.4, 0.03)
+        doubt = 1 - said.confidence + 0.5 * complained
+        audit = rng.choice(TRAFFIC, AUDIT, replace=False)
+        aimed = [i for i in np.argsort(-doubt, kind="stable") if i not in set(audit.tolist())][:AIMED]
+        self.fresh = [example(traffic[i], 1, audit=True) for i in sorted(audit)]
+        self.fresh += [example(traffic[i], 1) for i in aimed]
+        self.champion_answers = crossfit(self.learner, dataset(self.old), seed=self.seed, folds=FOLDS)
+        self.champion_answers |= answers(self.champion, self.fresh)
+        self.everything = dataset(self.old + self.fresh)
+        self.controls: dict[bool, dict] = {}
+
+    def control(self, matched: bool):  # noqa: D102
+        if matched not in self.controls:
+            self.controls[matched] = placebo(
+                self.learner, dataset(self.old), self.fresh, seed=self.seed + 2, folds=FOLDS, matched=matched
+            )
+        return self.controls[matched]
+
+    def accuracy(self, model) -> float:  # noqa: D102
+        said = model.predict([DIGITS.data[r].tolist() for r in self.sealed]).outputs
+        return float(np.mean(np.array(said) == DIGITS.target[self.sealed]))
+
+    def judge(self, arm: str, trainer, *, whole: bool = False, matched: bool = True) -> dict:  # noqa: D102
+        seed = self.seed + 1
+        final = trainer.fit(self.everything, None, seed)
+        if whole:
+            candidate = crossfit(trainer, dataset(self.old), seed=seed, folds=FOLDS) | answers(final, self.fresh)
+        else:
+            candidate = crossfit(trainer, self.everything, seed=seed, folds=FOLDS)
+        lined = pairs(
+            self.everything.examples, task=TASK, fresh={e.id for e in self.fresh},
+            champion=self.champion_answers, candidate=candidate, placebo=self.control(matched and not whole),
+        )  # fmt: skip
+        batch = [DIGITS.data[r].tolist() for r in self.sealed[:256]]
+        verdict = gate(
+            lined, settings=SETTINGS, latency=compare_latency(self.champion, final, batch),
+            agreement=agreement(final, self.everything, candidate, TASK),
+        )  # fmt: skip
+        checks = {check.name: check for check in verdict.checks}
+        return {
+            "arm": arm, "decision": verdict.decision, "promoted": verdict.decision == "promote",
+            "promoted_without_placebo": all(c.outcome == "pass" for n, c in checks.items() if n != "placebo"),
+            "p_champion": checks["superiority"].values["p"], "p_placebo": checks["placebo"].values["p"],
+            "fixed": verdict.fixed, "failures": verdict.failures, "broke": verdict.broke, "kept": verdict.kept,
+            "need": verdict.need, "unsure": named(checks, "unsure"), "failed": named(checks, "fail"),
+            "accuracy_before": round(self.accuracy(self.champion), 4), "accuracy_after": round(self.accuracy(final), 4),
+        }  # fmt: skip
+
+
+def named(checks: dict, outcome: str) -> str:
+    return " ".join(name.replace(" ", "-") for name, check in checks.items() if check.outcome == outcome)
+
+
+def trial(seed: int) -> list[dict]:
+    plain, shifted = World(seed, 0), World(seed, 2)
+    own = {"landmarks": LANDMARKS}
+    dropped = Dropped(**own)
+    dropped.lost = shifted.old[0].label
+    rows = [
+        plain.judge("luck, cross-fitted", Deaf(**own)),
+        plain.judge("luck, whole", Deaf(**own), whole=True),
+        shifted.judge("luck, two digits unseen", Deaf(**own)),
+        shifted.judge("sabotage, shuffled labels", Shuffled(**own)),
+        shifted.judge("sabotage, class dropped", dropped),
+        shifted.judge("sabotage, ten times slower", Slow(**own)),
+        plain.judge("improvement, 0 digits unseen", VectorTrainer(**own)),
+        World(seed, 1).judge("improvement, 1 digit unseen", VectorTrainer(**own)),
+        shifted.judge("improvement, 2 digits unseen", VectorTrainer(**own)),
+        World(seed, 3).judge("improvement, 3 digits unseen", VectorTrainer(**own)),
+    ]
+    return [{"seed": seed, **row} for row in rows]
+
+
+def summary(rows: list[dict]) -> list[dict]:
+    table = []
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        own = [row for row in rows if row["arm"] == arm]
+        promoted = sum(row["promoted"] for row in own)
+        low, high = proportion(promoted, len(own), 0.025)
+        gains = np.array([row["accuracy_after"] - row["accuracy_before"] for row in own])
+        table.append({
+            "arm": arm, "trials": len(own), "promoted": promoted, "share": promoted / len(own),
+            "low": low, "high": high,
+            "without_placebo": sum(row["promoted_without_placebo"] for row in own),
+            "superior_by_mcnemar_alone": sum(row["p_champion"] <= 0.05 for row in own),
+            "rejected": sum(row["decision"] == "reject" for row in own),
+            "mean_gain": float(gains.mean()),
+            "harmful_promotions": int(sum(row["promoted"] and gain < 0 for row, gain in zip(own, gains, strict=True))),
+        })  # fmt: skip
+    return table
+
+
+def show(table: list[dict]) -> None:
+    heads = f"{'candidate':30}{'true gain':>10}{'promoted':>12}{'95 % interval':>18}"
+    print(f"{heads}{'no placebo':>12}{'McNemar':>9}{'harmful':>9}")
+    for line in table:
+        interval = f"{line['low']:.1%} to {line['high']:.1%}"
+        print(
+            f"{line['arm']:30}{line['mean_gain']:>+10.1%}{line['promoted']:>5} ({line['share']:>4.0%}){interval:>19}"
+            f"{line['without_placebo']:>12}{line['superior_by_mcnemar_alone']:>9}{line['harmful_promotions']:>9}"
+        )
+    print("true gain: accuracy on sealed digits. no placebo: promoted if that check were not there.")
+    print("McNemar: candidate against champion alone has p <= 0.05. harmful: promoted, and sealed accuracy fell.")
+
+
+def commit() -> str:
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    start = time.perf_counter()
+    with ProcessPoolExecutor(given.workers) as workers:
+        rows = [row for found in workers.map(trial, range(given.seed, given.seed + given.trials)) for row in found]
+    table = summary(rows)
+    given.out.mkdir(parents=True, exist_ok=True)
+    with (given.out / "gate.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    seconds = time.perf_counter() - start
+    luck = [line for line in table if line["arm"].startswith("luck")]
+    sabotage = [line for line in table if line["arm"].startswith("sabotage")]
+    holds = all(line["share"] <= 0.05 for line in luck) and not any(line["promoted"] for line in sabotage)
+    facts = {
+        "holds": holds, "trials": given.trials, "seed": given.seed, "seconds": round(seconds, 1), "commit": commit(),
+        "machine": {"python": platform.python_version(), "system": platform.machine(), "cores": os.cpu_count()},
+        "arms": table,
+    }  # fmt: skip
+    (given.out / "gate.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    show(table)
+    print(
+        f"{'holds' if holds else 'DOES NOT HOLD'}: luck promoted in at most 5 % of trials, sabotage never. {seconds:.0f} s"
+    )
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

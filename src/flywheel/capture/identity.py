@@ -1,0 +1,142 @@
+"""Who and what: time-ordered ids, and keyed pseudonyms in place of users' names."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+import time
+import uuid
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flywheel.errors import CorruptStore, StoreUnavailable
+
+if TYPE_CHECKING:
+    from flywheel.store import State
+
+__all__ = ["new_id", "pseudonym", "pseudonym_key"]
+
+_KEY_BYTES = 32
+_TAIL_BITS = 74  # what a UUIDv7 has left beside the time, the version and the variant
+
+
+class _Clock:
+    """The last id given out, so that the next one of the same millisecond is greater."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._moment = -1
+        self._tail = 0
+
+    def next(self, moment: int, *, may_go_back: bool) -> tuple[int, int]:
+        with self._lock:
+            if moment != self._moment and (moment > self._moment or may_go_back):
+                self._moment = moment
+                self._tail = secrets.randbits(_TAIL_BITS - 1)  # the top bit stays free, so that there is room to count
+            else:
+                self._tail += 1 + secrets.randbits(32)
+                if self._tail >> _TAIL_BITS:
+                    self._moment, self._tail = self._moment + 1, secrets.randbits(_TAIL_BITS - 1)
+            return self._moment, self._tail
+
+
+_now, _told = _Clock(), _Clock()
+
+
+def _forget() -> None:
+    """A forked child must not go on counting where its parent does: they would give out the same ids."""
+    global _now, _told
+    _now, _told = _Clock(), _Clock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def new_id(at: datetime | None = None) -> str:
+    """Make an id that sorts by time: a UUIDv7 (RFC 9562), each greater than the one before in the same process.
+
+    With `at`, the id carries that moment (for backfills) and rises among ids made for the same millisecond.
+
+    >>> new_id() < new_id()
+    True
+    """
+    if at is None:
+        moment, tail = _now.next(time.time_ns() // 1_000_000, may_go_back=False)
+    else:
+        moment, tail = _told.next(max(0, int(at.timestamp() * 1000)), may_go_back=True)
+    number = (moment << 80) | (0x7 << 76) | ((tail >> 62) << 64) | (0b10 << 62) | (tail & ((1 << 62) - 1))
+    return str(uuid.UUID(int=number))
+
+
+def pseudonym(key: bytes | None, value: str, prefix: str = "u") -> str:
+    """Turn a name into a pseudonym: HMAC-SHA256 under `key`, 128 bits, the same name always the same pseudonym.
+
+    Whoever has no key can neither reverse it nor test a guess. Without a key it is a plain digest, which hides a value
+    from the eye but not from a guess.
+
+    >>> pseudonym(bytes(32), "ana@example.org") == pseudonym(bytes(32), "ana@example.org")
+    True
+    """
+    text = value.encode("utf-8")
+    digest = hmac.digest(key, text, "sha256") if key else hashlib.sha256(text).digest()
+    return f"{prefix}_{digest[:16].hex()}"
+
+
+def pseudonym_key(folder: Path, state: State | None = None) -> bytes:
+    """Read the key of a flywheel's pseudonyms, making it on first use: 32 random bytes in `folder/pseudonym.key`.
+
+    The file is readable by its owner alone (0600) and lies outside the database, so that a copy of the database does
+    not carry it; deleting it makes every pseudonym anonymous for good. Several processes that begin at once agree on
+    one key. With `state`, the key's fingerprint is remembered, and a key that was swapped or lost is noticed:
+    `CorruptStore`.
+    """
+    path = folder / "pseudonym.key"
+    fingerprint = state.get("pseudonym_key") if state is not None else None
+    if not path.exists():
+        if fingerprint is not None:
+            raise CorruptStore(
+                f"{path} is missing, but users were stored under it: new pseudonyms would not match the old ones. "
+                "Put the file back from your backup"
+            )
+        _make_key(path)
+    key = path.read_bytes()
+    if len(key) != _KEY_BYTES:
+        raise CorruptStore(f"{path} holds {len(key)} bytes where a key has {_KEY_BYTES}. Put it back from your backup")
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+    if state is not None:
+        seen = hashlib.sha256(b"flywheel pseudonym key" + key).hexdigest()[:32]
+        if fingerprint is None:
+            state.set("pseudonym_key", seen)
+        elif fingerprint != seen:
+            raise CorruptStore(
+                f"{path} is not the key that this flywheel's users were stored under. Put the right one back"
+            )
+    return key
+
+
+def _make_key(path: Path) -> None:
+    """Write a whole key beside `path`, then link it there: nobody reads half of one, and the first process wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return  # another process was first: its key is the key
+    except OSError as problem:
+        raise StoreUnavailable(
+            f"{path} cannot be written: {problem}. Free some space or check the folder's rights"
+        ) from problem
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,373 @@
+"""The recorder: checks, redacts and stores what a product tells about itself.
+
+The SDK behind `fw.log` and `fw.feedback`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
+
+import msgspec
+
+from flywheel.capture.checks import too_large
+from flywheel.capture.drafts import UNSAID, Limits, feedback_of, interaction_of
+from flywheel.capture.identity import pseudonym
+from flywheel.errors import InvalidRecord
+from flywheel.records import Feedback, Interaction
+
+if TYPE_CHECKING:
+    import pyarrow
+
+    from flywheel.ports import Progress, Redactor
+    from flywheel.store import Appended, Log
+
+__all__ = ["Recorder"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Fact = TypeVar("Fact", bound=Interaction | Feedback)
+
+_BATCH = 1000
+_LETTERS = 100_000  # dead letters that are remembered, so as not to repeat them
+
+
+class Recorder:
+    """Stores interactions and feedback. When a call returns, what it was given is on stable storage.
+
+    Order of things: check, redact, replace users by pseudonyms, check the size, store. A record that cannot be stored
+    raises `InvalidRecord` with the field and the fix, and leaves nothing behind. Safe to share between threads.
+
+    `redacted` counts what was removed by kind since the process began (each record also keeps its own counts in
+    `extra["redacted"]`); `unrecorded` counts calls of watched functions that could not be stored, by reason.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        redactor: Redactor,
+        pseudonym_key: bytes | None = None,
+        max_record_bytes: int = 1_048_576,
+    ) -> None:
+        self._log = log
+        self._redactor = redactor
+        self._key = pseudonym_key
+        self._limits = Limits(max_record_bytes)
+        self._counting = threading.Lock()
+        self.redacted: Counter[str] = Counter()
+        self.unrecorded: Counter[str] = Counter()
+        self._letters: set[bytes] | None = None
+
+    # --- interactions ---
+
+    def log(
+        self,
+        *,
+        input: Any,
+        output: Any = None,
+        id: str | None = None,
+        at: datetime | None = None,
+        sent_at: datetime | None = None,
+        scores: Mapping[str, float] | None = None,
+        confidence: float | None = None,
+        latency_ms: float | None = None,
+        error: str | None = None,
+        model: str | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        propensity: float | None = None,
+        consent: bool | None = None,
+        **extra: Any,
+    ) -> str:
+        """Store one interaction and return its id. Other keywords are kept as `extra`.
+
+        Raises `InvalidRecord`; also for a keyword that looks like a misspelt field (`confidense`).
+        """
+        given = {
+            "input": input,
+            "output": output,
+            "id": id,
+            "at": at,
+            "sent_at": sent_at,
+            "scores": scores,
+            "confidence": confidence,
+            "latency_ms": latency_ms,
+            "error": error,
+            "model": model,
+            "user": user,
+            "session": session,
+            "context": context,
+            "propensity": propensity,
+            "consent": consent,
+        }
+        record = self.prepare(interaction_of({**given, **extra}, self._limits))
+        self._log.append([record])
+        return record.id
+
+    def log_many(
+        self, records: Iterable[Mapping[str, Any]] | pyarrow.Table, progress: Progress | None = None
+    ) -> list[str]:
+        """Store many interactions, dicts with the keywords of `log` or an Arrow table; return their ids in order.
+
+        They are stored in batches of a thousand. At a bad record all the ones before it are stored, it and those
+        after it are not, and `InvalidRecord` says which it was (`records[17].confidence`). With ids of your own the
+        whole call can be repeated after mending it: what is stored already counts as a duplicate.
+        """
+        return self._store_many(
+            records, lambda row: [self.prepare(interaction_of(row, self._limits))], progress, "log_many"
+        )
+
+    # --- feedback ---
+
+    def feedback(
+        self,
+        interaction_id: str,
+        *,
+        rating: float | None = None,
+        label: Any = UNSAID,
+        comment: str | None = None,
+        outcome: Mapping[str, Any] | None = None,
+        report: str | None = None,
+        id: str | None = None,
+        at: datetime | None = None,
+        source: str = "user",
+        by: str | None = None,
+        propensity: float | None = None,
+    ) -> list[str]:
+        """Store what became known about an interaction; each thing said is a fact with an id of its own.
+
+        `rating` is a number (negative is bad), `label` the right output, `comment` and `report` text, `outcome` named
+        business metrics (`{"retained": 1}`). `source` is `user`, `reviewer`, `judge` or `system`. The interaction may
+        arrive later than its feedback. A given `id` is used as it is for one fact, and extended by the kind for
+        several.
+        """
+        given = {
+            "interaction_id": interaction_id,
+            "rating": rating,
+            "comment": comment,
+            "outcome": outcome,
+            "report": report,
+            "id": id,
+            "at": at,
+            "source": source,
+            "by": by,
+            "propensity": propensity,
+        }
+        if label is not UNSAID:
+            given["label"] = label
+        facts = [self.prepare(fact) for fact in feedback_of(given, self._limits)]
+        self._log.append(facts)
+        return [fact.id for fact in facts]
+
+    def feedback_many(
+        self, records: Iterable[Mapping[str, Any]] | pyarrow.Table, progress: Progress | None = None
+    ) -> list[str]:
+        """Store many feedbacks: dicts with the keywords of `feedback`, or with `kind` and `value`, or an Arrow table.
+
+        An Arrow table's null is a thing not said. Batches and errors are as in `log_many`.
+        """
+        return self._store_many(
+            records,
+            lambda row: [self.prepare(fact) for fact in feedback_of(row, self._limits)],
+            progress,
+            "feedback_many",
+        )
+
+    # --- products' own functions ---
+
+    def watch(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Wrap a callable so that each call is logged: input, output, latency, and the exception if there was one.
+
+        Works on functions, methods, coroutines, generators and asynchronous generators. One positional argument is the
+        input itself; otherwise the input is `{name: value}`. What a generator yields is its output (joined, if text).
+        The product comes first: results and exceptions pass through untouched, and a call that cannot be stored is
+        counted in `unrecorded` and told to the `flywheel` logger, never raised.
+        """
+        from flywheel.capture.watch import watched
+
+        return watched(self, function)
+
+    # --- for importers and the watcher ---
+
+    @property
+    def max_record_bytes(self) -> int:
+        """The largest record that is taken."""
+        return self._limits.max_bytes
+
+    def prepare(self, record: Fact) -> Fact:
+        """Redact a checked record, replace the user by a pseudonym, and check its size. Writes nothing."""
+        found: Counter[str] = Counter()
+        if isinstance(record, Interaction):
+            ready: Interaction | Feedback = self._interaction(record, found)
+        else:
+            ready = self._feedback(record, found)
+        if found:
+            ready = replace(ready, extra={**ready.extra, "redacted": dict(sorted(found.items()))})
+        size = len(msgspec.json.encode(ready))
+        if size > self._limits.max_bytes:
+            parts = {name: len(msgspec.json.encode(getattr(ready, name))) for name in ready.__slots__}
+            raise too_large(max(parts, key=lambda name: parts[name]), size, self._limits.max_bytes)
+        with self._counting:
+            self.redacted.update(found)
+        return cast(Fact, ready)
+
+    def store(self, records: Iterable[Interaction | Feedback]) -> Appended:
+        """Store prepared records in one commit."""
+        return self._log.append(list(records))
+
+    def refuse(self, source: str, reason: str, record: Any, at: datetime) -> None:
+        """Keep a record that could not be stored among the dead letters: redacted, users as pseudonyms, cut at 64 kB.
+
+        The same letter twice is kept once, so that importing a file again does not repeat them.
+        """
+        kept = record
+        if isinstance(record, Mapping):
+            kept = dict(record)
+            for field in ("user", "by", "session"):
+                if kept.get(field) is not None:
+                    kept[field] = pseudonym(self._key, str(kept[field]))
+        body = msgspec.json.encode(self._redactor.redact(_printable(kept))[0])[:65_536]
+        words = str(self._redactor.redact(reason)[0])
+        place = str(self._redactor.redact(source)[0])
+        with self._counting:
+            if self._letters is None:
+                kept_before = self._log.dead_letters(limit=_LETTERS)
+                self._letters = {_digest(one["source"], one["reason"], one["body"]) for one in kept_before}
+            letter = _digest(place, words, body)
+            known = letter in self._letters
+            self._letters.add(letter)
+        if not known:
+            self._log.dead_letter(place, words, body, at)
+
+    def _interaction(self, record: Interaction, found: Counter[str]) -> Interaction:
+        return replace(
+            record,
+            id=self._name(record.id, found),
+            input=self._clean(record.input, found),
+            output=self._clean(record.output, found),
+            scores=self._clean(record.scores, found),
+            error=self._clean(record.error, found),
+            model=record.model and self._name(record.model, found),
+            user=self._user(record.user, found),
+            session=record.session and self._name(record.session, found),
+            context=self._clean(record.context, found),
+            extra=self._clean(record.extra, found),
+        )
+
+    def _feedback(self, record: Feedback, found: Counter[str]) -> Feedback:
+        return replace(
+            record,
+            id=self._name(record.id, found),
+            interaction_id=self._name(record.interaction_id, found),
+            value=self._clean(record.value, found),
+            name=self._clean(record.name, found),
+            by=self._user(record.by, found) if record.source == "user" else record.by and self._name(record.by, found),
+            extra=self._clean(record.extra, found),
+        )
+
+    def _clean(self, value: Any, found: Counter[str]) -> Any:
+        if value is None or value == {}:
+            return value
+        cleaned, counts = self._redactor.redact(value)
+        found.update(counts)
+        return cleaned
+
+    def _user(self, value: str | None, found: Counter[str]) -> str | None:
+        if value is None:
+            return None
+        return self._name(value, found) if self._key is None else pseudonym(self._key, value)
+
+    def _name(self, value: str, found: Counter[str]) -> str:
+        """An id that holds personal data becomes a digest of itself, so that what belongs together stays together."""
+        cleaned, counts = self._redactor.redact(value)
+        if cleaned == value:
+            return value
+        found.update(counts)
+        return pseudonym(self._key, value, prefix="id")
+
+    def _store_many(
+        self,
+        records: Iterable[Mapping[str, Any]] | pyarrow.Table,
+        facts_of: Callable[[Mapping[str, Any]], list[Any]],
+        progress: Progress | None,
+        step: str,
+    ) -> list[str]:
+        total = _length(records)
+        ids: list[str] = []
+        batch: list[Any] = []
+        stored = 0  # rows, not facts
+
+        def flush(rows: int) -> None:
+            nonlocal stored
+            if batch:
+                self._log.append(batch)
+                ids.extend(fact.id for fact in batch)
+                batch.clear()
+            stored = rows
+            if progress and total:
+                progress(step, min(1.0, stored / total))
+
+        place = -1
+        for place, row in enumerate(_rows(records)):
+            try:
+                if not isinstance(row, Mapping):
+                    raise InvalidRecord("record", f"a {type(row).__name__} is not a record", "Pass dicts: {'input': …}")
+                batch.extend(facts_of(row))
+            except InvalidRecord as problem:
+                flush(place)
+                _blame(problem, place)
+            if len(batch) >= _BATCH:
+                flush(place + 1)
+        flush(place + 1)
+        return ids
+
+
+def _blame(problem: InvalidRecord, place: int) -> NoReturn:
+    """Say which of many records it was, and what is stored now."""
+    before = f"The {place} before it are stored" if place else "Nothing is stored"
+    raise InvalidRecord(
+        f"records[{place}].{problem.field}", problem.problem, f"{problem.fix}. {before}; nothing from this one on is"
+    ) from problem
+
+
+def _rows(records: Iterable[Mapping[str, Any]] | pyarrow.Table) -> Iterator[Mapping[str, Any]]:
+    if hasattr(records, "to_batches"):  # an Arrow table or batch reader; its nulls are things not said
+        for part in records.to_batches(max_chunksize=_BATCH):
+            for row in part.to_pylist():
+                yield {name: value for name, value in row.items() if value is not None}
+        return
+    yield from records
+
+
+def _length(records: Any) -> int:
+    if hasattr(records, "num_rows"):
+        return int(records.num_rows)
+    return len(records) if isinstance(records, Sized) else 0
+
+
+def _printable(value: Any, depth: int = 0) -> Any:
+    """Write down whatever it is, JSON or not, without failing: dead letters are read by people."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return value[:65_536].encode("utf-8", "replace").decode()
+    if isinstance(value, int | float):
+        return value if abs(value) < 2**63 else str(value)  # NaN compares false
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
+    if depth < 8 and isinstance(value, Mapping):
+        return {str(key)[:200]: _printable(item, depth + 1) for key, item in list(value.items())[:1000]}
+    if depth < 8 and isinstance(value, list | tuple):
+        return [_printable(item, depth + 1) for item in value[:1000]]
+    return f"<{type(value).__name__}>"
+
+
+def _digest(source: str, reason: str, body: bytes) -> bytes:
+    return hashlib.blake2b(f"{source}\n{reason}\n".encode("utf-8", "replace") + body, digest_size=16).digest()

@@ -1,0 +1,173 @@
+"""Commands that show what fails: failures, modes, and the audit trail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flywheel.cli.door import Door, Folder, Json, opened
+from flywheel.cli.text import bar, clean, number, percent, short
+from flywheel.errors import NotFound
+
+if TYPE_CHECKING:
+    from flywheel.records import Failure, Mode
+
+__all__ = ["failures", "modes", "trail"]
+
+
+def failures(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    mode: Annotated[str | None, typer.Option(help="Only those of one failure mode.")] = None,
+    folder: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """List the likeliest failures, with the evidence.
+
+    Of everything since the last spin's window began.
+
+    \b
+    Examples:
+      flywheel failures
+      flywheel failures --mode m1 --limit 5
+      flywheel failures --json
+    """
+    with opened(folder, as_json) as door:
+        found = door.wheel.failures(limit=limit, mode=mode)
+        if door.json(found):
+            return
+        if not found:
+            door.screen.line("No likely failure since the last spin began.")
+            return
+        for failure in found:
+            _show_failure(door, failure)
+
+
+def _show_failure(door: Door, failure: Failure) -> None:
+    show = door.screen
+    show.parts((f"{percent(failure.probability, 0):>5}  ", "red"), (short(failure.input, 400), "bold"))
+    right = ("   right is ", "dim"), short(failure.label, 100)
+    show.parts(("       answered ", "dim"), short(failure.output, 100), *(right if failure.label is not None else ()))
+    if failure.evidence:
+        show.line("       " + "; ".join(short(evidence.detail, 120) for evidence in failure.evidence[:4]))
+    show.line(f"       {failure.mode or 'no mode'}   {failure.interaction_id}", "dim")
+
+
+def modes(
+    mode: Annotated[str | None, typer.Argument(help="Show everything about one mode.", metavar="MODE")] = None,
+    state: Annotated[str | None, typer.Option(help="open, in work, fixed or reopened.")] = None,
+    folder: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """List the failure modes, the riskiest first, or show one.
+
+    Risk is severity × occurrence × detectability, each from 1 to 10.
+
+    \b
+    Examples:
+      flywheel modes
+      flywheel modes --state reopened
+      flywheel modes m1
+    """
+    with opened(folder, as_json) as door:
+        found = door.wheel.modes(state)
+        if mode is not None:
+            one = next((known for known in found if known.id == mode), None)
+            if one is None:
+                raise NotFound(f"no failure mode {mode!r}. `flywheel modes` lists them")
+            if not door.json(one):
+                _show_mode(door, one)
+            return
+        if door.json(found):
+            return
+        if not found:
+            door.screen.line("No failure mode yet. A spin groups the failures it finds: flywheel spin")
+            return
+        largest = max(known.share for known in found) or 1.0
+        room = max(20, door.screen.out.width - 62)
+        door.screen.table(
+            ["id", "state", "what fails", ">risk", ">failures", "share of traffic"],
+            [
+                [
+                    known.id,
+                    _state(known.state),
+                    short(known.name, room),
+                    f"{known.risk.number}" if known.risk else None,
+                    number(known.count),
+                    (f"{bar(known.share / largest, 8)} {percent(known.share)}", "yellow"),
+                ]
+                for known in found
+            ],
+        )
+
+
+def _state(state: str) -> tuple[str, str]:
+    from flywheel.cli.screen import COLOURS
+
+    return state, COLOURS.get(state, "")
+
+
+def _show_mode(door: Door, mode: Mode) -> None:
+    show = door.screen
+    show.parts((f"{mode.id}  {mode.name}", "bold"), "   ", _state(mode.state))
+    facts = [f"{number(mode.count)} expected failures in the last window, {percent(mode.share)} of its traffic"]
+    facts.append(f"first seen in spin {mode.first_spin}, last in spin {mode.last_spin}")
+    if mode.fixed_in:
+        facts.append(f"fixed in {mode.fixed_in}")
+    if mode.risk:
+        facts.append(
+            f"risk {mode.risk.number} = severity {mode.risk.severity} × occurrence {mode.risk.occurrence}"
+            f" × detectability {mode.risk.detectability}"
+        )
+    facts.append(f"cause: {mode.cause.kind} ({percent(mode.cause.probability, 0)})")
+    for fact in facts:
+        show.line(f"  {fact}")
+    for line in (*mode.cause.evidence, *mode.whys):
+        show.line(f"    · {line}", "dim")
+    if mode.cause.remedy:
+        show.line(f"  what helps: {mode.cause.remedy}")
+    if mode.signature:
+        show.heading("What sets it apart")
+        strongest = sorted(mode.signature.items(), key=lambda term: -term[1])[:8]
+        top = strongest[0][1] or 1.0
+        show.table(["sign", "weight"], [[clean(term), (bar(weight / top, 10), "yellow")] for term, weight in strongest])
+    examples = door.wheel.failures(limit=5, mode=mode.id)
+    if examples:
+        show.heading("For example")
+        show.table(
+            ["~input", "~output", "id"],
+            [[short(f.input, 120), short(f.output, 40), (f.interaction_id, "dim")] for f in examples],
+        )
+
+
+def trail(folder: Folder = Path(), as_json: Json = False) -> None:
+    """Show who promoted or rolled back what, and when.
+
+    The audit trail. Each entry holds the hash of the one before; `flywheel doctor` checks the chain.
+
+    \b
+    Examples:
+      flywheel trail
+      flywheel trail --json
+    """
+    with opened(folder, as_json) as door:
+        entries = door.wheel.trail()
+        if door.json(entries):
+            return
+        if not entries:
+            door.screen.line("Nothing has been released yet.")
+            return
+        door.screen.table(
+            ["at", "action", "subject", "by", "~detail"],
+            [
+                [
+                    str(entry.get("at", "")),
+                    str(entry.get("action", "")),
+                    str(entry.get("subject", "")),
+                    entry.get("by") or None,
+                    short(entry.get("detail") or "", 120),
+                ]
+                for entry in entries
+            ],
+        )

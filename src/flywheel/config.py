@@ -1,0 +1,287 @@
+"""`flywheel.toml` → `Config`: every setting, its default and its meaning.
+
+A folder without the file uses the defaults. Any setting can also be given by the environment as
+`FLYWHEEL_<SECTION>_<SETTING>`, for example `FLYWHEEL_STORE_URL`. An unknown section or setting is an error that names the
+nearest one, so that a misspelt limit never silently does nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from flywheel.errors import InvalidConfig
+
+__all__ = ["Config", "load", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProductSettings:
+    """`[product]`: what is being improved."""
+
+    name: str = ""
+    """Shown in reports; the folder's name when empty."""
+    task: str = "classification"
+    """`classification`, `regression`, `ranking`, `generation`, or a task plugin."""
+    tolerance: float = 0.0
+    """Regression: a prediction this near to the truth is right. 0 takes a tenth of the standard deviation of the seed labels."""
+    protected: tuple[str, ...] = ()
+    """Context fields whose every value the gate must not make worse, such as `device` or `locale`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """`[store]`: where the log, the tables and the state live."""
+
+    url: str = ""
+    """Database of the log and the state: empty for SQLite in the folder, or `postgresql://…`."""
+    tables: str = ""
+    """Where the Delta tables lie: empty for the folder, or an object-store URL such as `s3://bucket/prefix`."""
+    engine: str = "duckdb"
+    """`duckdb`, or `spark` (extra `spark`)."""
+    max_record_bytes: int = 1_048_576
+    """A larger record is refused."""
+    keep_old_files_hours: float = 1.0
+    """How long a reader may go on with files that compaction has replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectSettings:
+    """`[detect]`: what counts as a sign of failure."""
+
+    latency_ms: float = 0.0
+    """Slower answers are a sign of failure; 0 for no limit."""
+    low_confidence: float = 0.5
+    """A calibrated probability of being right below this is a sign of failure."""
+    detectors: tuple[str, ...] = ()
+    """Detector plugins beside the built-in signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnoseSettings:
+    """`[diagnose]`: how failures are grouped."""
+
+    embedder: str = ""
+    """Embedder plugin; empty chooses by the kind of input."""
+    max_failures: int = 4000
+    """At most so many failures of a window are clustered; more are sampled."""
+    min_mode: int = 3
+    """A group with fewer failures is not a mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurateSettings:
+    """`[curate]`: what to label and what to learn from."""
+
+    audit_share: float = 0.2
+    """Share of every label budget that is drawn uniformly at random; never below 0.2."""
+    failure_share: float = 0.5
+    """Failures make up at most this share of a dataset's weight."""
+    near_duplicate: float = 0.85
+    """Jaccard similarity above which two inputs are near-duplicates."""
+    label_noise: bool = True
+    """Send labels that look wrong back to the queue."""
+    max_examples: int = 20_000
+    """A dataset holds at most so many examples: the newest spin whole, and a replay buffer of the others by class."""
+    folds: int = 5
+    """Parts of the cross-fitted replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """`[train]`: who learns."""
+
+    trainer: str = ""
+    """`text`, `tabular`, `vector`, a plugin, or your own `train.py:make_trainer`; empty chooses by the kind of input."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """`[gate]`: what a candidate must prove."""
+
+    alpha: float = 0.05
+    """Chance with which a candidate that is no better may pass the superiority test."""
+    margin: float = 0.02
+    """Largest loss of accuracy on the regression suite that counts as no loss."""
+    slice_margin: float = 0.05
+    """The same on each protected slice and class."""
+    max_broken_share: float = 0.05
+    """Budget of negative flips: share of the champion's right answers that a candidate may break."""
+    latency_ratio: float = 2.0
+    """A candidate may answer at most so many times slower than the champion."""
+    latency_ms: float = 0.0
+    """Absolute limit on the milliseconds an answer takes; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSettings:
+    """`[release]`: where versions are kept."""
+
+    registry: str = "mlflow"
+    """`mlflow`, `folder`, or a registry plugin."""
+    mlflow_uri: str = ""
+    """Empty for SQLite in the folder, or any MLflow server."""
+    automatic: bool = True
+    """Release a promoted candidate at once; otherwise it waits as `challenger` for `flywheel releases promote`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueSettings:
+    """`[value]`: prices, so that a receipt can speak of money."""
+
+    per_failure: float = 0.0
+    """What one avoided failure is worth."""
+    per_label: float = 0.0
+    """What one label costs."""
+    per_training_hour: float = 0.0
+    """What an hour of training costs."""
+    interactions_per_year: float = 0.0
+    """0 takes the rate of the last window."""
+    currency: str = "EUR"
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacySettings:
+    """`[privacy]`: what is removed before the first byte is written."""
+
+    redactor: str = "patterns"
+    """`patterns` (e-mail addresses, card numbers, IP addresses …), `none`, or a redactor plugin."""
+    pseudonyms: bool = True
+    """Store users as keyed pseudonyms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting of one flywheel."""
+
+    product: ProductSettings = field(default_factory=ProductSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    detect: DetectSettings = field(default_factory=DetectSettings)
+    diagnose: DiagnoseSettings = field(default_factory=DiagnoseSettings)
+    curate: CurateSettings = field(default_factory=CurateSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
+    value: ValueSettings = field(default_factory=ValueSettings)
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
+
+
+_SECTIONS: dict[str, type] = {
+    "product": ProductSettings,
+    "store": StoreSettings,
+    "detect": DetectSettings,
+    "diagnose": DiagnoseSettings,
+    "curate": CurateSettings,
+    "train": TrainSettings,
+    "gate": GateSettings,
+    "release": ReleaseSettings,
+    "value": ValueSettings,
+    "privacy": PrivacySettings,
+}
+
+
+def load(folder: Path, **overrides: dict[str, Any]) -> Config:
+    """Read `folder/flywheel.toml`, then the environment, then `overrides` (a dict per section), each over the one before."""
+    path = folder / "flywheel.toml"
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except tomllib.TOMLDecodeError as problem:
+        raise InvalidConfig(f"{path} is not valid TOML: {problem}. Fix that line, or move the file away") from problem
+    for section, kind in _SECTIONS.items():
+        for setting in fields(kind):
+            variable = f"FLYWHEEL_{section}_{setting.name}".upper()
+            if variable in os.environ:
+                raw.setdefault(section, {})[setting.name] = _from_text(os.environ[variable], setting.default, variable)
+    for section, values in overrides.items():
+        raw.setdefault(section, {}).update(values)
+    sections = {}
+    for section, values in raw.items():
+        if section not in _SECTIONS:
+            raise InvalidConfig(f"{path}: [{section}] is not a section.{_nearest(section, _SECTIONS)}")
+        sections[section] = _section(section, values, path)
+    config = Config(**sections)
+    _check(config)
+    return config
+
+
+def _section(section: str, values: Any, path: Path) -> Any:
+    kind = _SECTIONS[section]
+    defaults = {setting.name: setting.default for setting in fields(kind)}
+    if not isinstance(values, dict):
+        raise InvalidConfig(f"{path}: {section} must be a section, [{section}], not {values!r}")
+    checked = {}
+    for name, value in values.items():
+        if name not in defaults:
+            raise InvalidConfig(f"{path}: [{section}] has no setting {name!r}.{_nearest(name, defaults)}")
+        default = defaults[name]
+        if isinstance(default, tuple) and isinstance(value, list | tuple):
+            value = tuple(str(item) for item in value)
+        elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(default):
+            raise InvalidConfig(
+                f"{path}: {section}.{name} is {value!r}, a {type(value).__name__}; it takes a {type(default).__name__}"
+            )
+        checked[name] = value
+    return kind(**checked)
+
+
+def _check(config: Config) -> None:
+    shares = {
+        "curate.audit_share": (config.curate.audit_share, 0.2, 1.0),
+        "curate.failure_share": (config.curate.failure_share, 0.0, 1.0),
+        "curate.near_duplicate": (config.curate.near_duplicate, 0.1, 1.0),
+        "curate.folds": (config.curate.folds, 2, 50),
+        "detect.low_confidence": (config.detect.low_confidence, 0.0, 1.0),
+        "gate.alpha": (config.gate.alpha, 1e-6, 0.5),
+        "gate.margin": (config.gate.margin, 0.0, 1.0),
+        "gate.slice_margin": (config.gate.slice_margin, 0.0, 1.0),
+        "gate.max_broken_share": (config.gate.max_broken_share, 0.0, 1.0),
+    }
+    for name, (value, low, high) in shares.items():
+        if not low <= value <= high:
+            raise InvalidConfig(f"{name} is {value}; it must lie between {low} and {high}")
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(known)}"
+
+
+def _from_text(text: str, default: Any, variable: str) -> Any:
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        if isinstance(default, tuple):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        return type(default)(text)
+    except (KeyError, ValueError) as problem:
+        raise InvalidConfig(f"{variable}={text!r} is not a {type(default).__name__}") from problem
+
+
+def write(folder: Path, values: dict[str, dict[str, Any]]) -> Path:
+    """Write a first `flywheel.toml` with the given values; an existing file is left alone."""
+    path = folder / "flywheel.toml"
+    if path.exists():
+        return path
+    lines = ["# Settings of this flywheel; every one is described in docs/guides/settings.md\n"]
+    for section, settings in values.items():
+        lines.append(f"\n[{section}]\n")
+        lines.extend(f"{name} = {_toml(value)}\n" for name, value in settings.items())
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

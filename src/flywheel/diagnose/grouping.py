@@ -1,0 +1,207 @@
+"""Failures → failure modes: micro-clusters, merged into a few groups that people can read, with ids that last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flywheel.diagnose.clusters import cluster
+from flywheel.diagnose.evidence import Window, context_shares
+from flywheel.diagnose.naming import Described, describe
+from flywheel.records import Failure, Mode
+
+if TYPE_CHECKING:
+    from flywheel.config import DiagnoseSettings
+    from flywheel.ports import Embedder, Task
+
+__all__ = ["group"]
+
+EXEMPLARS = 8
+_SAME = 0.35
+"""Least likeness, 0 to 1, at which a group counts as a mode known from earlier spins."""
+_CONTEXT, _OUTPUT, _LABEL = 1.0, 0.25, 0.6
+"""Weights of context, answer and label beside the input, whose mean squared length is 1."""
+
+
+def group(
+    found: Sequence[Failure],
+    previous: Sequence[Mode],
+    *,
+    spin: int,
+    total: float,
+    window_size: int,
+    embedder: Embedder,
+    previous_inputs: Mapping[str, Any],
+    settings: DiagnoseSettings,
+    task: Task | None = None,
+    seed: int = 0,
+    window: Window | None = None,
+) -> tuple[list[Mode], dict[str, str]]:
+    """Group failures into modes: those of the likeliest first, and the mode of each failure that belongs to one.
+
+    What makes failures alike is the input (through `embedder`), the context values that failures have oftener than
+    the traffic (`window` tells, else oftener than one another), what the model answered and what the label says.
+    `cluster` says how they are parted. Groups smaller than `settings.min_mode` are no modes.
+
+    A group that is like a mode of `previous` (its exemplars' inputs in `previous_inputs`: interaction id → input;
+    and its signature) takes over its id, state and history: one-to-one by the Hungarian method. `total` expected
+    failures among `window_size` interactions are divided over the modes by probability.
+    """
+    found = sorted(found, key=lambda failure: failure.interaction_id)
+    if len(found) < max(settings.min_mode, 1):
+        return [], {}
+    known = [key for mode in previous for key in mode.exemplars if key in previous_inputs]
+    vectors = _scaled(embedder.embed([f.input for f in found] + [previous_inputs[key] for key in known]), len(found))
+    shares = context_shares(window) if window is not None else {}
+    sides = np.hstack([vectors[: len(found)], _contexts(found, shares), _answers(found, task)])
+    labels = cluster(sides, seed)
+    members = [np.flatnonzero(labels == g) for g in range(labels.max() + 1)]
+    members = [rows for rows in members if len(rows) >= settings.min_mode]
+    if not members:
+        return [], {}
+    described = describe(found, members, shares)
+    exemplars = [_typical(sides, rows, found) for rows in members]
+    taken = _match(previous, known, vectors, members, len(found), described)
+    mass = sum(f.probability for f in found) or 1.0
+    modes, assigned = [], {}
+    for place, rows in enumerate(members):
+        count = total * sum(found[row].probability for row in rows) / mass
+        old = taken.get(place)
+        mode = Mode(
+            id=old.id if old else _new_id(spin, exemplars[place], described[place]),
+            name=described[place].name,
+            count=round(count, 4),
+            share=round(count / window_size, 8) if window_size else 0.0,
+            exemplars=tuple(exemplars[place]),
+            signature=described[place].signature,
+            first_spin=spin,
+            last_spin=spin,
+        )
+        if old:
+            mode = replace(
+                mode, state=old.state, first_spin=old.first_spin, fixed_in=old.fixed_in, cause=old.cause, risk=old.risk
+            )
+        modes.append(mode)
+        assigned.update({found[row].interaction_id: mode.id for row in rows})
+    return sorted(modes, key=lambda mode: (-mode.count, mode.id)), assigned
+
+
+def _scaled(vectors: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
+    """Mean squared length 1 around the failures' mean, so that the sides can be weighed against it."""
+    centred = vectors - vectors[:n].mean(axis=0)
+    size = float(np.sqrt(np.mean(np.sum(centred[:n] ** 2, axis=1))))
+    scaled: np.ndarray[Any, Any] = centred / size if size > 0 else centred
+    return scaled
+
+
+def _contexts(found: Sequence[Failure], shares: Mapping[str, float]) -> np.ndarray[Any, Any]:
+    """One column per context value worth a look, weighted by how much oftener failures have it than the traffic."""
+    n = len(found)
+    counts = Counter(f"{key}={value}" for f in found for key, value in _words(f.context))
+    columns = []
+    for value in sorted(counts):
+        share = counts[value] / n
+        if counts[value] < 2 or share > 0.98:
+            continue
+        if shares:
+            base = shares.get(value, 1.0 / (n + 1))
+            surprise = share - base - 2.0 * float(np.sqrt(max(base * (1 - base), 1e-9) / n))
+            weight = _CONTEXT * min(1.0, float(np.log2(share / base))) if surprise > 0 and share > base else 0.0
+        else:
+            weight = _CONTEXT * 0.7 if share > 0.05 else 0.0
+        if weight > 0:
+            has = np.array([any(f"{k}={v}" == value for k, v in _words(f.context)) for f in found], dtype=np.float64)
+            columns.append(weight * (has - share))
+    return np.column_stack(columns) if columns else np.zeros((n, 0))
+
+
+def _answers(found: Sequence[Failure], task: Task | None) -> np.ndarray[Any, Any]:
+    """One column per common answer and per common label; numbers and long texts have too many to tell apart."""
+    n = len(found)
+    columns = []
+    for weight, values in (
+        (_OUTPUT, [_plain(f.output) for f in found]),
+        (_LABEL, [None if f.label is None else _plain(f.label) for f in found]),
+    ):
+        counts = Counter(v for v in values if v is not None)
+        if task is not None and task.name == "regression":
+            continue
+        for value in sorted(v for v, c in counts.items() if c >= 2)[:200]:
+            has = np.array([v == value for v in values], dtype=np.float64)
+            columns.append(weight * (has - has.mean()))
+    return np.column_stack(columns) if columns else np.zeros((n, 0))
+
+
+def _typical(points: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], found: Sequence[Failure]) -> list[str]:
+    """Interaction ids nearest to the group's centre, weighted towards the surest failures."""
+    weight = np.array([found[row].probability for row in rows]) + 1e-9
+    centre = np.average(points[rows], axis=0, weights=weight)
+    far = np.round(np.linalg.norm(points[rows] - centre, axis=1), 9)
+    ids = [found[row].interaction_id for row in rows]
+    order = sorted(range(len(rows)), key=lambda i: (far[i], ids[i]))
+    return [ids[i] for i in order[:EXEMPLARS]]
+
+
+def _match(
+    previous: Sequence[Mode],
+    known: Sequence[str],
+    vectors: np.ndarray[Any, Any],
+    members: Sequence[np.ndarray[Any, Any]],
+    n: int,
+    described: Sequence[Described],
+) -> dict[int, Mode]:
+    """Which group is which earlier mode, one-to-one, by where they lie and what sets them apart."""
+    from scipy.optimize import linear_sum_assignment
+
+    if not previous:
+        return {}
+    row_of = {key: n + place for place, key in enumerate(known)}
+    centres = np.array([vectors[rows].mean(axis=0) for rows in members])
+    alike = np.zeros((len(members), len(previous)))
+    for column, mode in enumerate(previous):
+        rows = [row_of[key] for key in mode.exemplars if key in row_of]
+        for place in range(len(members)):
+            overlap = _overlap(described[place].signature, mode.signature)
+            if not rows:
+                alike[place, column] = overlap
+                continue
+            there = vectors[rows].mean(axis=0)
+            lengths = float(np.linalg.norm(centres[place]) * np.linalg.norm(there))
+            near = float(centres[place] @ there) / lengths if lengths > 1e-12 else float(len(members) == 1)
+            alike[place, column] = 0.5 * max(near, 0.0) + 0.5 * overlap
+    pairs = zip(*linear_sum_assignment(-np.round(alike, 9)), strict=True)
+    return {int(place): previous[column] for place, column in pairs if alike[place, column] >= _SAME}
+
+
+def _overlap(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """Weighted Jaccard likeness of two signatures, each scaled to sum 1."""
+    a, b = sum(one.values()) or 1.0, sum(other.values()) or 1.0
+    keys = sorted({*one, *other})
+    both = sum(min(one.get(key, 0.0) / a, other.get(key, 0.0) / b) for key in keys)
+    either = sum(max(one.get(key, 0.0) / a, other.get(key, 0.0) / b) for key in keys)
+    return both / either if either > 0 else 0.0
+
+
+def _new_id(spin: int, exemplars: Sequence[str], described: Described) -> str:
+    content = json.dumps([spin, list(exemplars), described.name], ensure_ascii=False)
+    return f"m-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def _words(context: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Context values that name something (text, true/false), written as the tables write them."""
+    return [
+        (key, str(value).lower() if isinstance(value, bool) else value)
+        for key, value in sorted(context.items())
+        if isinstance(value, str | bool)
+    ]
+
+
+def _plain(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text[:200]

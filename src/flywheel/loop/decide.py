@@ -1,0 +1,239 @@
+"""The last part of a turn: the candidate is replayed, judged, released, and what that changed is measured."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from flywheel import measure, prove
+from flywheel.loop.turn import Turn, Workshop
+from flywheel.ports import Model
+from flywheel.records import Candidate, Check, Example, Release, Verdict, from_dict, to_dict
+from flywheel.store import Snapshot
+
+__all__ = ["answers_of", "disagreement", "step_gate", "step_measure", "step_release", "step_replay"]
+
+_REPLAYED = 20_000  # interactions on which two versions are compared: a share is known to half a point on fewer
+
+
+def step_replay(work: Turn) -> dict[str, Any]:
+    """Run candidate and champion on the same inputs: where they differ, how fast they are, whether the files match."""
+    shop = work.shop
+    version = work.docs["train"]["candidate"]
+    if version is None:
+        return {}
+    candidate, extra = _candidate(work)
+    model = shop.load_model(_as_release(candidate, work.at))
+    dataset = shop.store.state.dataset(candidate.dataset)
+    assert dataset is not None
+    inputs = [example.input for example in dataset.examples]
+    doc: dict[str, Any] = {"agreement": prove.agreement(model, dataset, _answers(extra["answers"]), shop.task)}
+    if work.incumbent_model is not None:
+        doc["latency"] = prove.compare_latency(work.incumbent_model, model, inputs)
+        if work.docs["sync"]["interactions"]:
+            doc["disagreement"] = disagreement(work.window, work.incumbent_model, model)
+    return doc
+
+
+def disagreement(window: Snapshot, one: Model, other: Model) -> float:
+    """The share of a window, 0 to 1, on which two models answer differently; a random sample where it is large."""
+    seen = window.interactions
+    sample = seen.order_by(seen.rand).limit(_REPLAYED).select("id", "input").cache()
+    first, second = prove.replay(sample, one), prove.replay(sample, other)
+    both = first.join(second.select("id", again=second.output), "id")
+    return float((both.output != both.again).mean().to_pyarrow().as_py() or 0.0)
+
+
+def _answers(stored: Mapping[str, Sequence[Any]] | None) -> dict[str, prove.Answer]:
+    return {key: prove.Answer(*answer) for key, answer in (stored or {}).items()}
+
+
+def _candidate(work: Turn) -> tuple[Candidate, dict[str, Any]]:
+    known = work.shop.store.state.candidate(work.docs["train"]["candidate"])
+    assert known is not None
+    return known
+
+
+def _as_release(candidate: Candidate, at: datetime) -> Release:
+    return Release(
+        version=candidate.version,
+        role="challenger",
+        folder=candidate.folder,
+        at=at,
+        dataset=candidate.dataset,
+        spin=candidate.spin,
+        trainer=candidate.trainer,
+    )
+
+
+def _pairs(work: Turn) -> list[prove.Pair]:
+    """Champion and candidate, side by side on every labelled example that both can answer fairly."""
+    state, incumbent = work.shop.store.state, work.incumbent
+    candidate, extra = _candidate(work)
+    dataset = state.dataset(candidate.dataset)
+    assert dataset is not None
+    known = state.dataset(incumbent.dataset) if incumbent and incumbent.dataset else None
+    trained_on = {example.id for example in known.examples} if known else set()
+    champion = _champion_answers(work, dataset.examples)
+    found: list[prove.Pair] = prove.pairs(
+        # Seed labels, like the audit, were not asked for because the champion looked wrong.
+        [replace(e, audit=True) if e.origin == "seed" else e for e in dataset.examples],
+        task=work.shop.task,
+        fresh={example.id for example in dataset.examples if example.id not in trained_on},
+        champion=champion,
+        candidate=_answers(extra["answers"]),
+        placebo=_answers(extra["placebo"]) if extra["placebo"] else None,
+    )
+    return found
+
+
+def _champion_answers(work: Turn, examples: Sequence[Example]) -> dict[str, prove.Answer]:
+    """What there is to beat: the champion's answers.
+
+    Without a champion it is the product's own logged output; without that, always giving the most common label.
+    """
+    if work.incumbent is not None:
+        return answers_of(work.shop, work.incumbent, examples)
+    ids = [example.interaction_id for example in examples if example.interaction_id]
+    logged = {seen.id: seen for seen in work.snapshot.fetch(ids) if seen.output is not None}
+    answered = [(e.id, logged[e.interaction_id]) for e in examples if e.interaction_id in logged]
+    if answered:
+        return {key: prove.Answer(seen.output, seen.confidence) for key, seen in answered}
+    return dict.fromkeys((example.id for example in examples), prove.Answer(_commonest([e.label for e in examples])))
+
+
+def _commonest(labels: Sequence[Any]) -> Any:
+    """What to always answer without a model: the median of numbers that vary, else the most common label."""
+    if any(isinstance(label, float) for label in labels):
+        return statistics.median_low(labels)
+    counts = Counter(json.dumps(label, sort_keys=True) for label in labels)
+    return json.loads(min(counts, key=lambda key: (-counts[key], key)))
+
+
+def answers_of(shop: Workshop, release: Release, examples: Sequence[Example]) -> dict[str, prove.Answer]:
+    """What a release answers to examples, by id: out of fold where it was trained on them, directly where not."""
+    known = shop.store.state.candidate(release.version)
+    kept = _answers(known[1]["answers"]) if known else {}
+    found = {example.id: kept[example.id] for example in examples if example.id in kept}
+    rest = [example for example in examples if example.id not in found]
+    if rest:
+        found |= prove.answers(shop.load_model(release), rest)
+    return found
+
+
+def step_gate(work: Turn) -> dict[str, Any]:
+    """Ask the gate for its verdict on the candidate."""
+    shop = work.shop
+    if work.docs["train"]["candidate"] is None:
+        check = Check(
+            "something new", "unsure", "no new label since the champion was trained: there is nothing to prove"
+        )
+        verdict = Verdict(decision="need labels", checks=(check,), need=max(20, work.spin.budget))
+        work.spin = replace(work.spin, verdict=verdict)
+        return {"verdict": to_dict(verdict)}
+    pairs = _pairs(work)
+    modes = shop.store.state.modes()
+    verdict = prove.gate(
+        pairs,
+        settings=shop.config.gate,
+        protected=shop.config.product.protected,
+        targeted=[mode.id for mode in modes if mode.state == "in work"],
+        fixed_modes={
+            mode.id: [pair.example.id for pair in pairs if pair.example.mode == mode.id]
+            for mode in modes
+            if mode.state == "fixed"
+        },
+        latency=work.docs["replay"].get("latency"),
+        look=_looks(work),
+        agreement=work.docs["replay"]["agreement"],
+    )
+    work.spin = replace(work.spin, verdict=verdict)
+    return {"verdict": to_dict(verdict)}
+
+
+def _looks(work: Turn) -> int:
+    """How many candidates have been held against this champion, this one included: each look spends some of alpha."""
+    state, number = work.shop.store.state, work.spin.number
+    looks = 1
+    for earlier in range(number - 1, 0, -1):
+        sync, train = state.step(earlier, "sync"), state.step(earlier, "train")
+        if not sync or sync["champion"] != work.docs["sync"]["champion"]:
+            break
+        looks += bool(train and train["candidate"])
+    return looks
+
+
+def _verdict(work: Turn) -> Verdict:
+    return from_dict(Verdict, work.docs["gate"]["verdict"])
+
+
+def step_release(work: Turn) -> dict[str, Any]:
+    """Ship a promoted candidate, or leave it as challenger where a person wants the last word."""
+    shop, verdict = work.shop, _verdict(work)
+    if verdict.decision != "promote":
+        return {"released": None}
+    candidate, _ = _candidate(work)
+    at = work.spin.started_at or work.at
+    if not shop.config.release.automatic and work.incumbent is not None:
+        shop.releases.challenge(candidate, at)
+        return {"released": None, "challenger": candidate.version}
+    shop.releases.promote(candidate, at)
+    told = [line["subject"] for line in shop.store.state.trail() if line["action"] == "promote"]
+    if candidate.version not in told:
+        shop.trail.record("promote", candidate.version, by="gate", at=at, detail={"verdict": str(verdict)})
+    state = shop.store.state
+    state.save_modes(
+        replace(mode, state="fixed", fixed_in=candidate.version) if mode.id in verdict.modes_fixed else mode
+        for mode in state.modes()
+    )
+    return {"released": candidate.version}
+
+
+def step_measure(work: Turn) -> dict[str, Any]:
+    """Write the receipt: what this spin changed, with its interval, and what it cost."""
+    shop, spin, verdict = work.shop, work.spin, _verdict(work)
+    released = work.docs["release"]["released"] is not None
+    judged = []
+    if work.docs["train"]["candidate"] is not None and work.incumbent is not None:
+        this_spin = {pair.example.id: pair for pair in _pairs(work) if pair.example.spin == spin.number}
+        judged = [
+            measure.Judgement(
+                right_before=pair.champion_right,
+                right_after=pair.candidate_right if released else pair.champion_right,
+                propensity=pair.example.propensity,
+                audit=pair.example.audit,
+                differs=released and not work.shop.task.correct(pair.champion, pair.candidate),
+            )
+            for pair in this_spin.values()
+        ]
+    receipt = measure.receipt(
+        judged,
+        spin=spin.number,
+        decision=verdict.decision,
+        released=released,
+        population=work.docs["sync"]["interactions"],
+        disagreement=work.docs["replay"].get("disagreement"),
+        labels=work.docs["curate"]["labels"],
+        audit_labels=work.docs["curate"]["audit"],
+        seconds=round(sum(spin.seconds.values()), 3),
+        per_year=_per_year(work),
+        settings=shop.config.value,
+    )
+    work.spin = replace(work.spin, receipt=receipt)
+    return {"receipt": to_dict(receipt)}
+
+
+def _per_year(work: Turn) -> float:
+    """Interactions a year: as configured, or at the rate of this window."""
+    configured = work.shop.config.value.interactions_per_year
+    if configured or not work.docs["sync"]["interactions"]:
+        return configured
+    seen = work.window.interactions
+    row = seen.aggregate(first=seen.at.min(), last=seen.at.max()).to_pyarrow().to_pylist()[0]
+    days = max((row["last"] - row["first"]) / timedelta(days=1), 1 / 24)
+    return float(work.docs["sync"]["interactions"] * 365.25 / days)

@@ -1,0 +1,166 @@
+"""The first half of a turn: what changed, what fails and why, and which labels to ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from flywheel import curate, diagnose, mine, observe, prove
+from flywheel.loop.turn import Turn, kth_largest
+from flywheel.records import Mode, Selection, from_dict, to_dict
+
+__all__ = ["step_diagnose", "step_mine", "step_observe", "step_select", "step_sync"]
+
+
+def step_sync(work: Turn) -> dict[str, Any]:
+    """Bring the tables up to the log and fix the window that this spin is about."""
+    store = work.shop.store
+    store.tables.sync(store.log, work.shop.progress)
+    previous = store.state.step(work.spin.number - 1, "sync") if work.spin.number > 1 else None
+    after = previous["upto"] if previous else 0
+    snapshot = store.tables.snapshot()
+    window = snapshot.window(after, snapshot.seq)
+    return {
+        "after": after,
+        "upto": snapshot.seq,
+        "interactions": window.count(),
+        "champion": work.champion.version if work.champion else None,
+        "modes": to_dict(store.state.modes()),
+    }
+
+
+def step_observe(work: Turn) -> dict[str, Any]:
+    """Say what changed against the window before."""
+    if not work.docs["sync"]["interactions"]:
+        return {"observations": []}
+    previous = work.shop.store.state.step(work.spin.number - 1, "sync") if work.spin.number > 1 else None
+    reference = None
+    if previous and previous["interactions"]:
+        reference = work.snapshot.window(previous["after"], previous["upto"])
+    seen = observe.observe(work.window, reference, None, work.shop.config.detect)
+    work.spin = replace(work.spin, observations=seen)
+    return {"observations": to_dict(seen)}
+
+
+def step_diagnose(work: Turn) -> dict[str, Any]:
+    """Find the failures, group them into modes, and say why each fails and how much it matters."""
+    size = work.docs["sync"]["interactions"]
+    if not size:
+        return {"modes": [], "assignments": {}, "expected": 0.0}
+    shop, state = work.shop, work.shop.store.state
+    settings = shop.config.diagnose
+    floor = min(0.5, max(0.25, kth_largest(work.detected, max(100, 3 * work.spin.budget))))
+    found = [failure for failure in work.pool if failure.probability >= floor]
+    expected = float(work.detected.p_failure.sum().to_pyarrow().as_py() or 0.0)
+    known = [from_dict(Mode, mode) for mode in work.docs["sync"]["modes"]]
+    current: list[Mode] = []
+    assignments: dict[str, str] = {}
+    if len(found) >= settings.min_mode:
+        exemplars = [key for mode in known for key in mode.exemplars]
+        inputs = {seen.id: seen.input for seen in work.snapshot.fetch(exemplars)}
+        embedder = work.embedder([failure.input for failure in found])
+        current, assignments = diagnose.group(
+            found,
+            known,
+            spin=work.spin.number,
+            total=expected,
+            window_size=size,
+            embedder=embedder,
+            previous_inputs=inputs,
+            settings=settings,
+            task=shop.task,
+            seed=work.spin.seed,
+        )
+        by_mode = {mode.id: [f for f in found if assignments.get(f.interaction_id) == mode.id] for mode in current}
+        doubted = set(_suspects(work, 50))
+        current = diagnose.causes(
+            current, by_mode, state.examples(), embedder=embedder, suspects=doubted, task=shop.task, window=work.window
+        )
+    modes = diagnose.lifecycle(known, current, spin=work.spin.number, window_size=size)
+    state.save_modes(modes)
+    shown = tuple(sorted((m for m in modes if m.state != "fixed"), key=lambda m: -(m.risk.number if m.risk else 0)))
+    work.spin = replace(work.spin, modes=shown)
+    return {"modes": to_dict(modes), "assignments": assignments, "expected": expected}
+
+
+def step_mine(work: Turn) -> dict[str, Any]:
+    """Say how unlike the known examples each failing input is."""
+    if not work.docs["sync"]["interactions"]:
+        return {"novelty": {}, "edge_cases": []}
+    known = [example.input for example in work.shop.store.state.examples()]
+    inputs = [failure.input for failure in work.pool]
+    if not known or not inputs:
+        return {"novelty": {}, "edge_cases": []}
+    scores = mine.novelty(inputs, known, work.embedder(known))
+    novelty = {f.interaction_id: round(float(score), 4) for f, score in zip(work.pool, scores, strict=True)}
+    p_failure = {failure.interaction_id: failure.probability for failure in work.pool}
+    return {"novelty": novelty, "edge_cases": to_dict(mine.edge_cases(work.pool, novelty, p_failure))}
+
+
+def _suspects(work: Turn, limit: int) -> list[str]:
+    """Examples whose label the champion, cross-fitted, finds hard to believe; each gets one second look."""
+    state = work.shop.store.state
+    if not work.shop.config.curate.label_noise or work.incumbent is None or limit < 1:
+        return []
+    answers = {key: prove.Answer(*answer) for key, answer in work.incumbent_answers.items()}
+    earlier = (state.step(number, "select") or {} for number in range(1, work.spin.number))
+    seen = {example for doc in earlier for example in doc.get("second_looks", {}).values()}
+    regression = work.shop.config.product.task == "regression"
+    return curate.suspects(state.examples(), answers, limit=limit, regression=regression, exclude=seen)
+
+
+def step_select(work: Turn) -> dict[str, Any]:
+    """Spend the label budget: an audit at random, the rest where a label mends most, a few second looks."""
+    shop, state, spin = work.shop, work.shop.store.state, work.spin
+    chosen: list[Selection] = []
+    queue = curate.ReviewQueue(state)
+    doubted = _suspects(work, spin.budget // 20)
+    if work.docs["sync"]["interactions"] and spin.budget:
+        assigned = work.docs["diagnose"]["assignments"]
+        asked = {item.interaction_id for item in state.items() if item.spin != spin.number}
+        left = spin.budget - len(doubted)
+        settings = shop.config.curate
+        chosen = curate.select(
+            work.detected,
+            budget=left,
+            pool=[replace(failure, mode=assigned.get(failure.interaction_id)) for failure in work.pool],
+            novelty=work.docs["mine"]["novelty"],
+            exclude=asked,
+            window_size=work.docs["sync"]["interactions"],
+            # Second looks come out of the targeted part: the audit stays its share of the whole budget.
+            settings=replace(settings, audit_share=min(1.0, settings.audit_share * spin.budget / left)),
+            spin=spin.number,
+            seed=spin.seed,
+        )
+        interactions = {seen.id: seen for seen in work.snapshot.fetch([c.interaction_id for c in chosen])}
+        queue.fill(_with_suggestions(work, chosen, interactions), interactions.values(), spin.number)
+        targeted = {c.mode for c in chosen if c.mode}
+        state.save_modes(
+            replace(mode, state="in work") if mode.id in targeted and mode.state in ("open", "reopened") else mode
+            for mode in state.modes()
+        )
+    again = [example for example in state.examples() if example.id in doubted]
+    queue.ask_again(again, spin.number)
+    asked_again = [item.id for item in state.items(spin=spin.number) if item.relabel]
+    return {
+        "second_looks": dict(zip(asked_again, (example.id for example in again), strict=True)),
+        "asked": len(chosen) + len(doubted),
+        "audit": sum(c.audit for c in chosen),
+    }
+
+
+def _with_suggestions(work: Turn, chosen: Sequence[Selection], interactions: dict[str, Any]) -> list[Selection]:
+    """Offer the champion's best guesses first, so that a reviewer answers with one key."""
+    usable = [c for c in chosen if c.interaction_id in interactions]
+    if work.incumbent_model is None or not usable:
+        return list(usable)
+    answers = work.incumbent_model.predict([interactions[c.interaction_id].input for c in usable])
+    offered = []
+    for row, choice in enumerate(usable):
+        guesses: list[Any] = [answers.outputs[row]]
+        if answers.scores is not None:
+            best = answers.scores[row].argsort()[::-1][:4]
+            guesses += [answers.labels[i] for i in best if answers.labels[i] != answers.outputs[row]]
+        offered.append(replace(choice, suggestions=tuple(guesses[:4])))
+    return offered

@@ -1,0 +1,238 @@
+"""The middle of a turn: labels come in, a dataset is built, a candidate is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from flywheel import curate, diagnose, prove
+from flywheel.errors import InvalidRecord, NothingToLearn
+from flywheel.loop.turn import Turn
+from flywheel.ports import Model, Trainer
+from flywheel.records import Candidate, Example, Feedback, ReviewItem, to_dict
+from flywheel.store import State, Store
+
+__all__ = ["log_labels", "record_label", "seed_examples", "step_curate", "step_label", "step_train"]
+
+
+def record_label(
+    store: Store, item: ReviewItem, label: Any, by: str, at: datetime, source: str = "reviewer"
+) -> ReviewItem:
+    """Answer one review item: the label goes into the log, the record of truth, and into the queue."""
+    answered = curate.ReviewQueue(store.state).label(item.id, label, by, at)
+    log_labels(store, [answered], source)
+    return answered
+
+
+def log_labels(store: Store, items: Sequence[ReviewItem], source: str = "reviewer") -> None:
+    """Put the answers of these items into the log, those that are not there yet.
+
+    A second look at a seed example has no interaction to hang on; its answer lives in the queue and the examples alone.
+    """
+    facts = {
+        f"label:{item.id}:{_digest([item.label, item.by])}": item
+        for item in items
+        if item.status == "labelled" and item.interaction_id
+    }
+    known = {fact.id for fact in store.log.feedback_of([item.interaction_id for item in facts.values()])}
+    store.log.append(
+        [
+            Feedback(
+                id=key,
+                interaction_id=item.interaction_id,
+                at=item.at or datetime.now(UTC),
+                kind="label",
+                value=item.label,
+                source=source,
+                by=item.by or None,
+                propensity=item.propensity,
+            )
+            for key, item in facts.items()
+            if key not in known
+        ]
+    )
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def seed_examples(
+    inputs: Sequence[Any], labels: Sequence[Any], contexts: Sequence[Mapping[str, Any]] | None, at: datetime, by: str
+) -> list[Example]:
+    """The labelled examples a team starts with; the same input and label always make the same example."""
+    if len(inputs) != len(labels) or (contexts is not None and len(contexts) != len(inputs)):
+        counted = f"there are {len(labels)} for {len(inputs)} inputs"
+        raise InvalidRecord("labels", counted, "Give one label, and one context if any, for each input")
+    try:
+        keys = [_digest([x, y]) for x, y in zip(inputs, labels, strict=True)]
+    except TypeError as problem:
+        fix = "Pass text, numbers, lists and dicts; call .tolist() on an array"
+        raise InvalidRecord("inputs", f"not JSON: {problem}", fix) from None
+    found = zip(keys, inputs, labels, contexts or [{}] * len(inputs), strict=True)
+    return [
+        Example(id=f"seed-{key}", input=x, label=y, origin="seed", by=by, at=at, context=dict(context))
+        for key, x, y, context in found
+    ]
+
+
+def step_label(work: Turn) -> dict[str, Any] | None:
+    """Let the labelers answer what they can; None while people still owe labels."""
+    store, number = work.shop.store, work.spin.number
+    waiting = [item for item in store.state.items(status="waiting") if item.spin == number]
+    for labeler in work.shop.labelers:
+        if not waiting:
+            break
+        by_id = {item.id: item for item in waiting}
+        source = "system" if labeler.name == "truth" else "reviewer"
+        for item_id, label, by in labeler.label(waiting):
+            record_label(store, by_id[item_id], label, by, work.at, source)
+            del by_id[item_id]
+        waiting = list(by_id.values())
+    if waiting:
+        work.spin = replace(work.spin, state="waiting", step="label", waiting_for=len(waiting))
+        return None
+    work.spin = replace(work.spin, waiting_for=0)
+    items = store.state.items(spin=number)
+    return {
+        "labelled": sum(i.status == "labelled" for i in items),
+        "skipped": sum(i.status == "skipped" for i in items),
+    }
+
+
+def step_curate(work: Turn) -> dict[str, Any]:
+    """Turn the answers into examples and all examples into an immutable dataset."""
+    shop, state, spin = work.shop, work.shop.store.state, work.spin
+    settings = shop.config.curate
+    items = [item for item in state.items(spin=spin.number) if item.status == "labelled"]
+    log_labels(shop.store, items)
+    _relabel(state, [item for item in items if item.relabel], work.docs["select"]["second_looks"])
+    asked = [item for item in items if not item.relabel]
+    fresh = curate.examples_of(asked, correct=shop.task.correct)
+    known = state.examples()
+    have = {example.id for example in known}
+    fresh = [example for example in fresh if example.id not in have]
+    state.add_examples(curate.assign_groups(fresh, known, settings))
+    pool = state.examples()
+    if not pool:
+        raise NothingToLearn(
+            "there is no label yet, so there is nothing to train on. Give a few labelled examples with fw.seed(inputs, "
+            "labels), or log interactions and spin with a label budget above 0"
+        )
+    if len({example.fold for example in pool}) < 2:
+        raise NothingToLearn(
+            f"{len(pool)} examples are too few, or too alike, to train on some and prove on others. Seed or label more"
+        )
+    dataset = curate.build_dataset(
+        pool,
+        spin=spin.number,
+        parent=work.incumbent.dataset if work.incumbent else None,
+        settings=settings,
+        seed=spin.seed,
+        at=spin.started_at or work.at,
+        cap=settings.max_examples,
+        regression=shop.config.product.task == "regression",
+    )
+    state.save_dataset(dataset)
+    work.spin = replace(work.spin, dataset=dataset.hash, labels=len(items))
+    return {
+        "dataset": dataset.hash,
+        "labels": len(items),
+        "audit": sum(item.audit for item in items),
+        "calibration": _calibration(work, items),
+    }
+
+
+def _relabel(state: State, items: Iterable[ReviewItem], example_of: Mapping[str, str]) -> None:
+    """Second opinions replace the first label; the datasets that were built on the first keep it."""
+    by_key = {example_of[item.id]: item for item in items}
+    changed = [
+        replace(example, label=by_key[example.id].label, by=by_key[example.id].by)
+        for example in state.examples()
+        if example.id in by_key and by_key[example.id].label != example.label
+    ]
+    if changed:
+        state.add_examples(changed, replace=True)
+
+
+def _calibration(work: Turn, items: Sequence[ReviewItem]) -> dict[str, Any] | None:
+    judged = [
+        diagnose.Judged(
+            interaction_id=item.interaction_id,
+            wrong=not work.shop.task.correct(item.output, item.label),
+            propensity=item.propensity,
+        )
+        for item in items
+        if not item.relabel
+    ]
+    if not judged:
+        return to_dict(work.calibration) if work.calibration else None
+    taught: dict[str, Any] = to_dict(diagnose.calibrate(work.signs, judged, work.calibration))
+    return taught
+
+
+def step_train(work: Turn) -> dict[str, Any]:
+    """Train the candidate, its cross-fitted twins for the gate, and the placebo."""
+    shop, spin = work.shop, work.spin
+    state = shop.store.state
+    dataset = state.dataset(work.docs["curate"]["dataset"])
+    assert dataset is not None
+    if work.incumbent and work.incumbent.dataset == dataset.hash:
+        return {"candidate": None}
+    started = time.perf_counter()
+    trainer = shop.trainer_for([example.input for example in dataset.examples])
+    version = f"v{spin.number}"
+    folder = shop.store.folder / "models" / version
+    base = work.incumbent_model if work.incumbent and work.incumbent.trainer == trainer.name else None
+    model = trainer.fit(dataset, base=base, seed=spin.seed)
+    _save(trainer, model, folder)
+    answers = prove.crossfit(
+        trainer, dataset, base=None, seed=spin.seed, folds=shop.config.curate.folds, progress=shop.progress
+    )
+    candidate = Candidate(
+        version=version,
+        dataset=dataset.hash,
+        trainer=trainer.name,
+        folder=str(folder.relative_to(shop.store.folder)),
+        base=work.incumbent.version if work.incumbent else None,
+        seed=spin.seed,
+        spin=spin.number,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    extra = {"answers": _plain(answers), "placebo": _placebo(work, trainer, dataset.examples)}
+    state.save_candidate(candidate, extra)
+    work.spin = replace(work.spin, candidate=version)
+    return {"candidate": version}
+
+
+def _save(trainer: Trainer, model: Model, folder: Any) -> None:
+    """Write a model into its folder by way of a neighbour, so that a kill never leaves half a model under the name."""
+
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.mkdir(parents=True)
+    trainer.save(model, partial)
+    partial.rename(folder)
+
+
+def _plain(answers: Mapping[str, prove.Answer]) -> dict[str, list[Any]]:
+    return {key: [answer.output, answer.confidence] for key, answer in answers.items()}
+
+
+def _placebo(work: Turn, trainer: Trainer, examples: Sequence[Example]) -> dict[str, list[Any]] | None:
+    """The candidate's learner without the new labels: what a candidate that learned nothing would answer."""
+    state = work.shop.store.state
+    known = state.dataset(work.incumbent.dataset) if work.incumbent and work.incumbent.dataset else None
+    if known is None:
+        return None
+    trained_on = {example.id for example in known.examples}
+    fresh = [example for example in examples if example.id not in trained_on]
+    folds, seed = work.shop.config.curate.folds, work.spin.seed + 1
+    return _plain(prove.placebo(trainer, known, fresh, seed=seed, folds=folds)) if fresh else None

@@ -1,0 +1,113 @@
+"""Looking at the house without turning the wheel: the failures of the last turn, and whether the parts agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flywheel import measure
+from flywheel.errors import FlywheelError, NotFound
+from flywheel.govern import Trail
+from flywheel.loop.decide import answers_of, disagreement
+from flywheel.loop.turn import Turn, Workshop
+from flywheel.records import Failure, Interval, Spin
+from flywheel.release import Releases
+from flywheel.store import Store
+
+__all__ = ["examine", "recent_failures", "uplift_since"]
+
+
+def recent_failures(shop: Workshop, *, limit: int, mode: str | None) -> list[Failure]:
+    """The likeliest failures of everything that arrived since the last finished spin began its window."""
+    spins = shop.store.state.spins()
+    number = spins[-1].number if spins else 0
+    spin = spins[-1] if spins else Spin(number=1, state="running", step="sync", budget=limit)
+    stored = shop.store.state.step(number, "sync") if number else None
+    shop.store.tables.sync(shop.store.log)
+    work = Turn(shop, replace(spin, budget=max(1, limit // 8)), datetime.now(UTC))
+    upto = shop.store.tables.snapshot().seq
+    work.docs["sync"] = {"after": stored["after"] if stored else 0, "upto": upto}
+    if not work.window.count():
+        return []
+    told = shop.store.state.step(number, "diagnose") if number else None
+    assigned = told["assignments"] if told else {}
+    found = [replace(failure, mode=assigned.get(failure.interaction_id)) for failure in work.pool]
+    found = [failure for failure in found if mode is None or failure.mode == mode]
+    return sorted(found, key=lambda failure: (-failure.probability, failure.interaction_id))[:limit]
+
+
+def uplift_since(shop: Workshop, since: str | None) -> Interval:
+    """The champion against an earlier release, both on the labels of the last spin that asked for any."""
+    state, history = shop.store.state, shop.releases.history()
+    now = shop.releases.champion()
+    then = history[0] if history and since is None else next((r for r in history if r.version == since), None)
+    if now is None or then is None:
+        raise NotFound(f"no release {since!r} to compare with. `flywheel releases` lists them")
+    spin = next((spin for spin in reversed(state.spins()) if spin.state == "done" and spin.labels), None)
+    if spin is None:
+        return Interval(0.0, -1.0, 1.0)
+    work = Turn(shop, spin, datetime.now(UTC))
+    work.docs["sync"] = state.step(spin.number, "sync") or {}
+    judged = [example for example in state.examples() if example.spin == spin.number]
+    before, after = (answers_of(shop, release, judged) for release in (then, now))
+    was_right, is_right = ([shop.task.correct(said[e.id].output, e.label) for e in judged] for said in (before, after))
+    differs = [not shop.task.correct(before[e.id].output, after[e.id].output) for e in judged]
+    apart = 0.0
+    if then.version != now.version:
+        apart = disagreement(work.window, shop.load_model(then), shop.load_model(now))
+    weights = [example.propensity for example in judged]
+    return measure.uplift(was_right, is_right, weights, disagreement=apart, differs=differs)
+
+
+def examine(store: Store, releases: Releases, trail: Trail, folder: Path) -> list[dict[str, Any]]:
+    """Check each part; a check that fails says what to do."""
+
+    def log() -> str:
+        counts = store.log.counts()
+        return f"{counts.get('interactions', 0):,} interactions and {counts.get('feedback', 0):,} feedbacks, readable"
+
+    def tables() -> str:
+        behind = store.log.last() - store.tables.snapshot().seq
+        conflicts = sum(store.tables.conflicts().values())
+        line = (
+            f"{behind:,} facts behind the log; the next spin brings them up to date"
+            if behind
+            else "up to date with the log"
+        )
+        return f"{line}; {conflicts:,} values of another type kept in columns of their own" if conflicts else line
+
+    def champion() -> str:
+        release = releases.champion()
+        if release is None:
+            return "none yet: seed a few labels and spin, or adopt the model you run"
+        if not (folder / release.folder).is_dir():
+            raise FlywheelError(
+                f"the files of {release.version} are not in {release.folder}. Restore them, or run flywheel rollback"
+            )
+        return f"{release.version}, its files are in place"
+
+    def audit_trail() -> str:
+        trail.verify()
+        return f"{len(store.state.trail()):,} entries, the chain is whole"
+
+    def dead_letters() -> str:
+        dead = store.log.counts().get("dead_letters", 0)
+        return f"{dead:,} records could not be read; each is kept with its reason" if dead else "none"
+
+    checks: dict[str, Callable[[], str]] = {
+        "log": log,
+        "tables": tables,
+        "champion": champion,
+        "audit trail": audit_trail,
+        "dead letters": dead_letters,
+    }
+    report = []
+    for name, check in checks.items():
+        try:
+            report.append({"name": name, "ok": True, "line": check()})
+        except FlywheelError as problem:
+            report.append({"name": name, "ok": False, "line": str(problem)})
+    return report

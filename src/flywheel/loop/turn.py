@@ -1,0 +1,144 @@
+"""What the steps of one spin work with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from flywheel import diagnose
+from flywheel.records import Failure, Release, Spin, from_dict
+
+if TYPE_CHECKING:
+    import ibis
+
+    from flywheel.config import Config
+    from flywheel.govern import Trail
+    from flywheel.ports import Detector, Embedder, Labeler, Model, Progress, Task, Trainer
+    from flywheel.release import Releases
+    from flywheel.store import Snapshot, Store
+
+__all__ = ["Turn", "Workshop", "kth_largest"]
+
+
+@dataclass(slots=True)
+class Workshop:
+    """Everything a spin works with, laid out by the wheel: the store, the ports that were chosen, and who listens.
+
+    `on_step` is told `(step, "begin" | "end")` around every step, before anything is stored of it and after all is.
+    """
+
+    store: Store
+    config: Config
+    task: Task
+    releases: Releases
+    trail: Trail
+    trainer_for: Callable[[Sequence[Any]], Trainer]
+    load_model: Callable[[Release], Model]
+    embedder_for: Callable[[Sequence[Any]], Embedder]
+    detectors: Sequence[Detector] = ()
+    labelers: Sequence[Labeler] = ()
+    progress: Progress | None = None
+    on_step: Callable[[str, str], None] | None = None
+
+
+@dataclass
+class Turn:
+    """What the steps of one spin share. Everything here can be worked out again from the stored documents."""
+
+    shop: Workshop
+    spin: Spin
+    at: datetime
+    docs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """Everything in the tables when the spin began."""
+        return self.shop.store.tables.snapshot(upto=self.docs["sync"]["upto"])
+
+    @cached_property
+    def window(self) -> Snapshot:
+        """What arrived since the spin before."""
+        return self.snapshot.window(self.docs["sync"]["after"], self.docs["sync"]["upto"])
+
+    @cached_property
+    def signs(self) -> ibis.Table:
+        """The signs of failure, a row an interaction of the window."""
+        return diagnose.signs(self.window, self.shop.config.detect, self.shop.detectors)
+
+    @cached_property
+    def detected(self) -> ibis.Table:
+        """The same with the probability that each is a failure."""
+        return diagnose.detect(self.signs, self.calibration)
+
+    @cached_property
+    def calibration(self) -> diagnose.Calibration | None:
+        """What the labels of the spins before this one have taught about the signs of failure."""
+        for number in range(self.spin.number - 1, 0, -1):
+            doc = self.shop.store.state.step(number, "curate")
+            if doc and doc.get("calibration"):
+                return from_dict(diagnose.Calibration, doc["calibration"])
+        return None
+
+    @cached_property
+    def pool(self) -> list[Failure]:
+        """The failures of the window, and below them the most doubtful cases, so that there is always enough to ask."""
+        wanted = max(400, 8 * self.spin.budget)
+        limit = min(self.shop.config.diagnose.max_failures, max(wanted, 1000))
+        threshold = kth_largest(self.detected, wanted)
+        found = diagnose.failures(
+            self.window, self.detected, threshold=min(0.5, threshold), limit=limit, seed=self.spin.seed, labels={}
+        )
+        return _with_labels(found, self.snapshot)
+
+    @cached_property
+    def champion(self) -> Release | None:
+        """The model in production now."""
+        return self.shop.releases.champion()
+
+    @cached_property
+    def incumbent(self) -> Release | None:
+        """The champion when the spin began: the release step must not move the yardstick."""
+        version = self.docs["sync"]["champion"]
+        if version is None:
+            return None
+        return next((release for release in self.shop.releases.history() if release.version == version), None)
+
+    @cached_property
+    def incumbent_model(self) -> Model | None:
+        """The champion's model, loaded once a turn."""
+        return self.shop.load_model(self.incumbent) if self.incumbent else None
+
+    @cached_property
+    def incumbent_answers(self) -> dict[str, list[Any]]:
+        """The champion's out-of-fold answers to what it was trained on: example id → output and confidence."""
+        known = self.shop.store.state.candidate(self.incumbent.version) if self.incumbent else None
+        return dict(known[1]["answers"]) if known else {}
+
+    def embedder(self, inputs: Sequence[Any]) -> Embedder:
+        """The embedder that suits these inputs."""
+        return self.shop.embedder_for(inputs)
+
+
+def kth_largest(detected: ibis.Table, k: int) -> float:
+    """The k-th largest probability of failure in the window; 0 when there are fewer."""
+    top = detected.order_by(detected.p_failure.desc()).limit(k)
+    row = top.aggregate(least=top.p_failure.min(), n=top.count()).to_pyarrow().to_pylist()[0]
+    return float(row["least"]) if row["n"] >= k else 0.0
+
+
+def _with_labels(found: Sequence[Failure], snapshot: Snapshot) -> list[Failure]:
+    """Put the labels that people or the outcome itself have given onto the failures that have one."""
+    ids = [failure.interaction_id for failure in found]
+    told = snapshot.feedback
+    told = told.filter(
+        (told.kind == "label") & told.source.isin(["reviewer", "system"]) & told.interaction_id.isin(ids)
+    )
+    labels = {
+        row["interaction_id"]: json.loads(row["value"])
+        for row in told.order_by("seq").select("interaction_id", "value").to_pyarrow().to_pylist()
+    }
+    return [replace(f, label=labels[f.interaction_id]) if f.interaction_id in labels else f for f in found]

@@ -1,0 +1,277 @@
+"""The gate: does the candidate fix more than it breaks? A conjunction of paired checks, each with its numbers in one
+line.
+
+**What is biased.** Fresh labels were chosen *because the champion looked wrong* on them. On such a set any other model
+does better than the champion, even one that is no better: regression to the mean. Two trainings of one learner that
+differ by the seed alone err on different cases, and only the champion's errors were selected. A McNemar test of
+candidate against champion on these labels therefore refutes "the same model", not "no better".
+
+**The placebo.** So a candidate must also beat a placebo: its own learner trained again without the new labels, by
+another seed. Placebo and candidate are equally strange to the champion, so selection favours both alike, and only the
+new labels set them apart. For a candidate that learnt nothing from them the two are exchangeable, whatever the
+selection looked at in the champion: each discordant pair is a fair coin and the exact sign test keeps its level. Both
+tests must pass, each at the same alpha (intersection-union, so neither needs a correction).
+
+**What is fair elsewhere.** The regression suite is made of examples the champion was trained on, answered on both
+sides by cross-fitting, and of fresh *audit* labels, which were drawn uniformly. Fresh labels that were aimed at
+failures stay out of it: they favour the candidate. They do count in the budget of negative flips, where they can only
+hurt it.
+
+**Many looks.** Labels gather over spins until they decide; look k spends alpha · 6/(π²k²), in all never more than
+alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flywheel.config import GateSettings
+from flywheel.prove import exact
+from flywheel.prove.pairing import Pair
+from flywheel.prove.slices import classes_check, reopened_check, slices_check
+from flywheel.records import Check, Verdict
+
+__all__ = ["gate"]
+
+AGREES = 0.9
+"""The final artefact must be right on this share of what the fold models got right unseen."""
+_HARM_ALPHA = 0.05
+"""Level of the checks that look for harm; the level of the proof of improvement is `gate.alpha`."""
+_ENOUGH = 20
+"""With so many fresh labels and no lead, more of the same would not help."""
+
+
+def gate(
+    pairs: Sequence[Pair],
+    *,
+    settings: GateSettings,
+    protected: Sequence[str] = (),
+    targeted: Sequence[str] = (),
+    fixed_modes: Mapping[str, Sequence[str]] | None = None,
+    latency: tuple[float, float] | None = None,
+    cost: tuple[float, float] | None = None,
+    look: int = 1,
+    agreement: float | None = None,
+) -> Verdict:
+    """Judge a candidate by its pairs with the champion (see the module for the reasoning).
+
+    `protected` names context fields each value of which must not get worse, `targeted` the failure modes in work,
+    `fixed_modes` maps each fixed mode to the ids of its examples, `latency` and `cost` are (champion, candidate) an
+    input, `look` counts the verdicts asked for since the champion was released, `agreement` comes from
+    `prove.agreement`.
+
+    `reject` if any check fails, `promote` if all pass, else `need labels` with about how many more would decide.
+    """
+    fresh = [p for p in pairs if p.fresh]
+    suite = [p for p in pairs if not p.fresh or p.example.audit]
+    alpha = exact.spent_alpha(settings.alpha, look)
+    superiority, placebo, missing = _improvement(fresh, alpha, look)
+    regression, more = _regression(suite, settings.margin)
+    checks = [
+        superiority,
+        placebo,
+        regression,
+        classes_check(suite, settings.slice_margin, _HARM_ALPHA),
+        *slices_check(suite, protected, settings.slice_margin, _HARM_ALPHA),
+        _flips(pairs, settings.max_broken_share),
+        reopened_check(pairs, fixed_modes or {}),
+    ]
+    if latency is not None:
+        checks.append(_latency(latency, settings))
+    if cost is not None:
+        checks.append(_ratio("cost", cost, settings.latency_ratio, "an input"))
+    if agreement is not None:
+        checks.append(_agreement(agreement))
+    outcomes = {check.outcome for check in checks}
+    decision = "reject" if "fail" in outcomes else "need labels" if "unsure" in outcomes else "promote"
+    return _verdict(pairs, decision, checks, targeted, max(missing, more) if decision == "need labels" else 0)
+
+
+def _verdict(
+    pairs: Sequence[Pair], decision: str, checks: Sequence[Check], targeted: Sequence[str], need: int
+) -> Verdict:
+    failures = [p for p in pairs if not p.champion_right]
+    kept = [p for p in pairs if p.champion_right]
+    fixed = tuple(p.example.id for p in failures if p.candidate_right)
+    broke = tuple(p.example.id for p in kept if not p.candidate_right)
+    return Verdict(
+        decision=decision,
+        checks=tuple(checks),
+        fixed=len(fixed),
+        failures=len(failures),
+        broke=len(broke),
+        kept=len(kept),
+        need=need,
+        fixed_ids=fixed,
+        broke_ids=broke,
+        modes_fixed=tuple(mode for mode in targeted if _mode_fixed(failures, mode)),
+    )
+
+
+def _mode_fixed(failures: Sequence[Pair], mode: str) -> bool:
+    """At least three known failures of the mode, three quarters of them right now; if it recurs, it reopens by
+    itself."""
+    own = [p.candidate_right for p in failures if p.example.mode == mode]
+    return len(own) >= 3 and sum(own) >= 0.75 * len(own)
+
+
+# --- improvement on fresh labels -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    wins: int
+    losses: int
+    units: int
+
+    @property
+    def p(self) -> float:
+        return exact.sign_test(self.wins, self.losses)
+
+
+def _count(pairs: Sequence[Pair], old: Callable[[Pair], bool]) -> _Count:
+    """Wins and losses of the candidate; near-duplicates (one group) count once, for the side that most of them
+    favour."""
+    net: dict[str, int] = {}
+    for pair in pairs:
+        unit = pair.example.group or pair.example.id
+        net[unit] = net.get(unit, 0) + int(pair.candidate_right) - int(old(pair))
+    return _Count(sum(v > 0 for v in net.values()), sum(v < 0 for v in net.values()), len(net))
+
+
+def _improvement(fresh: Sequence[Pair], alpha: float, look: int) -> tuple[Check, Check, int]:
+    """Candidate against champion and against placebo, and about how many more labels would settle both."""
+    controlled = [p for p in fresh if p.placebo_right is not None]
+    if controlled:
+        judged, where = controlled, "new labels"
+    else:
+        judged, where = [p for p in fresh if p.example.audit], "random audit labels (no placebo, so no others are fair)"
+    versus = _count(judged, lambda p: p.champion_right)
+    failures = sum(not p.champion_right for p in judged)
+    fixed = sum(p.candidate_right for p in judged if not p.champion_right)
+    broke = sum(not p.candidate_right for p in judged if p.champion_right)
+    kept = len(judged) - failures
+    line = f"on {len(judged)} {where}: fixed {fixed} of {failures} known failures, broke {broke} of {kept}"
+    first = _decide("superiority", versus, alpha, look, line)
+    need = _short(versus, alpha, look) if first.outcome == "unsure" else 0
+    if not controlled:
+        return (
+            first,
+            Check("placebo", "pass", "no placebo was trained; superiority counts random audit labels only"),
+            need,
+        )
+    control = _count(controlled, lambda p: bool(p.placebo_right))
+    other = sum(bool(p.placebo_right) for p in controlled if not p.champion_right)
+    line = (
+        f"the same learner without the new labels fixes {other} of those {failures}; "
+        f"the candidate beats it on {control.wins} labels and loses on {control.losses}"
+    )
+    second = _decide("placebo", control, alpha, look, line)
+    return first, second, max(need, _short(control, alpha, look) if second.outcome == "unsure" else 0)
+
+
+def _decide(name: str, count: _Count, alpha: float, look: int, line: str) -> Check:
+    if count.p <= alpha:
+        outcome = "pass"
+    elif exact.sign_test(count.losses, count.wins) <= _HARM_ALPHA or (
+        count.units >= _ENOUGH and count.wins <= count.losses
+    ):
+        outcome = "fail"
+    else:
+        outcome = "unsure"
+    asked = f"needs {alpha:.2g}" + (f" at look {look}" if look > 1 else "")
+    values = {
+        "wins": count.wins,
+        "losses": count.losses,
+        "labels": count.units,
+        "p": count.p,
+        "alpha": alpha,
+        "look": look,
+    }
+    return Check(name, outcome, f"{line} (p = {_p(count.p)}, {asked})", values)
+
+
+def _short(count: _Count, alpha: float, look: int) -> int:
+    """Labels still missing for the next look, whose alpha is smaller."""
+    following = alpha * max(look, 1) ** 2 / (look + 1) ** 2
+    return max(1, exact.labels_needed(count.wins, count.losses, count.units, following) - count.units)
+
+
+# --- harm ------------------------------------------------------------------------------------------------------------
+
+
+def _regression(suite: Sequence[Pair], margin: float) -> tuple[Check, int]:
+    """Non-inferiority on the regression suite.
+
+    Pass when the upper limit of the loss is within the margin. A suite too small to see so little, even from a
+    candidate without net loss, cannot give that proof: it passes a candidate whose measured loss is within the margin
+    and no more than chance would give, and the line says what it could have missed. The suite grows with every spin
+    until the proof is asked for. Fail when the loss is above the margin and more losses than gains is no accident;
+    else unsure.
+    """
+    count = _count(suite, lambda p: p.champion_right)
+    n, losses, wins = count.units, count.losses, count.wins
+    if n == 0:
+        return Check("regression", "pass", "no regression suite yet: no earlier label and no audit label", {"n": 0}), 0
+    loss = (losses - wins) / n
+    low, high = exact.loss_interval(losses, wins, n, _HARM_ALPHA)
+    seen = exact.smallest_loss_seen(losses + wins, n, _HARM_ALPHA)
+    p = exact.sign_test(losses, wins)
+    proven = high <= margin
+    if proven or loss <= 0 or (seen > margin >= loss and p > _HARM_ALPHA):
+        outcome = "pass"
+    elif loss > margin and p <= _HARM_ALPHA:
+        outcome = "fail"
+    else:
+        outcome = "unsure"
+    change = f"loses {loss:.1%}" if loss > 0 else f"gains {-loss:.1%}" if loss < 0 else "neither loses nor gains"
+    line = (
+        f"on the suite of {n}: fixed {wins}, broke {losses}; {change}, at most {max(high, 0):.1%} lost "
+        f"(margin {margin:.1%}; the smallest loss it could have seen is {seen:.1%})"
+    )
+    values = {
+        "n": n, "wins": wins, "losses": losses, "loss": loss, "low": low, "high": high,
+        "margin": margin,
+        "proven": proven, "smallest_loss_seen": seen, "p": p,
+    }  # fmt: skip
+    more = 0
+    if outcome == "unsure":
+        needed = (losses + wins) / n * (1.645 / max(margin, 0.005)) ** 2
+        more = min(2000, max(1, round(needed) - n))
+    return Check("regression", outcome, line, values), more
+
+
+def _flips(pairs: Sequence[Pair], budget: float) -> Check:
+    """Budget of negative flips: fails when the budget is overspent beyond chance (exact lower limit above it)."""
+    kept = [p for p in pairs if p.champion_right]
+    broke = sum(not p.candidate_right for p in kept)
+    low, high = exact.proportion(broke, len(kept), _HARM_ALPHA)
+    line = f"broke {broke} of {len(kept)} right answers: between {low:.1%} and {high:.1%} (budget {budget:.1%})"
+    values = {"broke": broke, "kept": len(kept), "low": low, "high": high, "budget": budget}
+    return Check("negative flips", "fail" if low > budget else "pass", line, values)
+
+
+def _latency(latency: tuple[float, float], settings: GateSettings) -> Check:
+    check = _ratio("latency", latency, settings.latency_ratio, "ms an input")
+    limit = settings.latency_ms
+    if limit > 0:
+        outcome = "fail" if latency[1] > limit else check.outcome
+        return Check("latency", outcome, f"{check.line}; limit {limit:g} ms", {**check.values, "limit_ms": limit})
+    return check
+
+
+def _ratio(name: str, figures: tuple[float, float], most: float, unit: str) -> Check:
+    old, new = figures
+    ratio = new / old if old > 0 else float("inf") if new > 0 else 1.0
+    line = f"{new:.3g} {unit}, {ratio:.2f} times the champion's {old:.3g} (at most {most:g} times)"
+    return Check(name, "fail" if ratio > most else "pass", line, {"champion": old, "candidate": new, "ratio": ratio})
+
+
+def _agreement(share: float) -> Check:
+    line = f"the final model is right on {share:.1%} of what its fold models got right unseen (at least {AGREES:.0%})"
+    return Check("artefact", "pass" if share >= AGREES else "fail", line, {"agreement": share, "least": AGREES})
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 0.0001 else f"{value:.1e}"

@@ -1,0 +1,328 @@
+"""The log: append-only facts, the record of truth.
+
+`append` returns when its records are on stable storage. Threads that append at the same time share one commit: whoever
+comes first writes for all who wait (a group commit), so that many small appends cost few disk flushes. Sequence numbers
+have no gaps and become visible in order, between processes too: a writer holds the tally's row from taking the numbers
+to the commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from flywheel.errors import FlywheelError, InvalidRecord
+from flywheel.records import Feedback, Interaction
+from flywheel.store import codec
+from flywheel.store.database import Database
+from flywheel.store.schema import conflicts, dead_letters, facts, tally
+
+__all__ = ["Appended", "Log", "Row"]
+
+_COMMIT = 20_000  # facts at most in one commit: bounds memory and how long others wait
+_ASK = 500  # ids in one question
+_KINDS = {codec.INTERACTION: "interaction", codec.FEEDBACK: "feedback"}
+
+_Fact = tuple[int, str, str | None, bytes]  # kind, id, interaction a feedback speaks of, body
+_New = tuple[int, int, str, str | None, int, bytes]  # seq, kind, id, about, received, body
+
+# What is asked often is built once; the ids come with each call.
+_ids: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
+_BODIES = sa.select(facts.c.id, facts.c.body).where(facts.c.kind == sa.bindparam("kind"), facts.c.id.in_(_ids))
+_ABOUT = sa.select(facts.c.seq, facts.c.body).where(facts.c.about.in_(_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of a batch: `stored` anew, `duplicates` (known id, same content), `conflicts` (other content)."""
+
+    stored: int
+    duplicates: int = 0
+    conflicts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fact of the log. `kind` is `interaction` or `feedback`; `body` is the record as JSON."""
+
+    seq: int
+    kind: str
+    id: str
+    received_at: datetime
+    body: bytes
+
+
+class _Batch:
+    """What one caller waits for."""
+
+    __slots__ = ("answer", "facts", "failure", "received")
+
+    def __init__(self, facts: list[_Fact], received: int) -> None:
+        self.facts = facts
+        self.received = received
+        self.answer: Appended | None = None
+        self.failure: FlywheelError | None = None
+
+
+class Log:
+    """Append-only facts: interactions and feedback. Safe to use from many threads and processes at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[_Batch] = []
+        self._door = threading.Lock()  # guards the list of those who wait
+        self._pen = threading.Lock()  # held by the one who writes
+
+    def append(self, records: Sequence[Interaction | Feedback], received_at: datetime | None = None) -> Appended:
+        """Store records; when this returns they are on stable storage.
+
+        A record whose id is known is not stored again: with the same content it counts as a duplicate, with other
+        content as a conflict, where the first stays and the other is kept aside. More than 20,000 records are committed
+        in pieces, in order. Raises `InvalidRecord` before anything is written; after `StoreBusy` or `StoreUnavailable`
+        appending the same records again is safe and right. O(log n) a record.
+        """
+        encoded = [codec.encode(record) for record in records]
+        received = codec.to_micros(received_at or datetime.now(UTC))
+        total = Appended(0)
+        for start in range(0, len(encoded), _COMMIT):
+            done = self._submit(_Batch(encoded[start : start + _COMMIT], received))
+            total = Appended(
+                total.stored + done.stored, total.duplicates + done.duplicates, total.conflicts + done.conflicts
+            )
+        return total
+
+    def _submit(self, batch: _Batch) -> Appended:
+        with self._door:
+            self._waiting.append(batch)
+        while batch.answer is None and batch.failure is None:
+            with self._pen:
+                # Whoever held the pen before may have written this batch too.
+                if batch.answer is None and batch.failure is None:
+                    self._commit(self._take())
+        if batch.failure is not None:
+            raise type(batch.failure)(*batch.failure.args) from batch.failure
+        return cast(Appended, batch.answer)
+
+    def _take(self) -> list[_Batch]:
+        with self._door:
+            count = size = 0
+            for batch in self._waiting:
+                size += len(batch.facts)
+                if count and size > _COMMIT:
+                    break
+                count += 1
+            taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return taken
+
+    def _commit(self, batches: list[_Batch]) -> None:
+        try:
+            with self._database.write() as connection:
+                answers = _store(connection, batches)
+        except FlywheelError as failure:
+            for batch in batches:
+                batch.failure = failure
+        except BaseException as failure:
+            # Somebody else's thread must not wait for ever because this one was interrupted.
+            for batch in batches:
+                batch.failure = FlywheelError(f"the commit was broken off: {failure!r}. Append the records again")
+            raise
+        else:
+            for batch, answer in zip(batches, answers, strict=True):
+                batch.answer = answer
+
+    def read(self, after: int, limit: int = 10_000) -> list[Row]:
+        """The facts with `seq` above `after`, in order, at most `limit`."""
+        question = sa.select(facts.c.seq, facts.c.kind, facts.c.id, facts.c.received, facts.c.body)
+        with self._database.read() as connection:
+            found = connection.execute(question.where(facts.c.seq > after).order_by(facts.c.seq).limit(limit)).all()
+        return [Row(seq, _KINDS[kind], key, codec.from_micros(at), bytes(body)) for seq, kind, key, at, body in found]
+
+    def scan(self, after: int, upto: int, rows: int, size: int) -> Iterator[list[tuple[int, int, int, bytes]]]:
+        """Yield chunks of `(seq, kind, received in microseconds, body)` with `after < seq <= upto`, in order.
+
+        A chunk ends at `rows` facts or about `size` bytes, whichever comes first. Each is read in a transaction of its
+        own, so that a long reading holds nothing back.
+        """
+        question = sa.select(facts.c.seq, facts.c.kind, facts.c.received, facts.c.body).order_by(facts.c.seq)
+        while after < upto:
+            chunk: list[tuple[int, int, int, bytes]] = []
+            weight = 0
+            part = question.where(facts.c.seq > after, facts.c.seq <= upto).limit(rows)
+            with self._database.read() as connection:
+                result = connection.execution_options(yield_per=200).execute(part)
+                for partition in result.partitions():
+                    chunk.extend(map(tuple, partition))
+                    weight += sum(len(row[3]) for row in partition)
+                    if weight >= size:
+                        break
+                result.close()
+            if not chunk:
+                return
+            after = chunk[-1][0]
+            yield chunk
+
+    def last(self) -> int:
+        """The highest sequence number, 0 for an empty log."""
+        return self._tally()["seq"]
+
+    def counts(self) -> dict[str, int]:
+        """How many `interactions`, `feedback`, `duplicates`, `conflicts` and `dead_letters` there have been."""
+        counted = self._tally()
+        del counted["seq"]
+        return counted
+
+    def _tally(self) -> dict[str, int]:
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(tally)).mappings().one()
+        return {name: int(value) for name, value in row.items() if name != "id"}
+
+    def interactions(self, ids: Sequence[str], upto: int | None = None) -> dict[str, Interaction]:
+        """The interactions with these ids (and `seq` up to `upto`, where given); unknown ids are left out."""
+        found: dict[str, Interaction] = {}
+        question = _BODIES if upto is None else _BODIES.where(facts.c.seq <= upto)
+        with self._database.read() as connection:
+            for part in _parts(ids):
+                for key, body in connection.execute(question, {"kind": codec.INTERACTION, "ids": part}):
+                    found[key] = cast(Interaction, codec.as_record(codec.INTERACTION, body))
+        return {key: found[key] for key in ids if key in found}
+
+    def feedback_of(self, interaction_ids: Sequence[str]) -> list[Feedback]:
+        """What has been said about these interactions, in the order it came."""
+        found: list[tuple[int, Feedback]] = []
+        with self._database.read() as connection:
+            for part in _parts(interaction_ids):
+                for seq, body in connection.execute(_ABOUT, {"ids": part}):
+                    found.append((seq, cast(Feedback, codec.as_record(codec.FEEDBACK, body))))
+        return [feedback for _, feedback in sorted(found, key=lambda pair: pair[0])]
+
+    def conflicting(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest records whose id was taken by another content: `kind`, `id`, `received_at`, `body`."""
+        question = sa.select(conflicts).order_by(conflicts.c.position.desc()).limit(limit)
+        with self._database.read() as connection:
+            found = connection.execute(question).all()
+        return [
+            {
+                "kind": _KINDS[row.kind],
+                "id": row.id,
+                "received_at": codec.from_micros(row.received),
+                "body": bytes(row.body),
+            }
+            for row in found
+        ]
+
+    def dead_letter(self, source: str, reason: str, body: bytes, at: datetime) -> None:
+        """Keep what could not become a record, with the reason; counted."""
+        if at.tzinfo is None:
+            raise InvalidRecord("at", f"{at.isoformat()} has no time zone", "Pass a UTC datetime")
+        letter = {"source": _storable(source), "reason": _storable(reason), "body": body, "at": codec.to_micros(at)}
+        with self._database.write() as connection:
+            connection.execute(dead_letters.insert().values(letter))
+            connection.execute(tally.update().values(dead_letters=tally.c.dead_letters + 1))
+
+    def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest of them: `source`, `reason`, `body` (bytes), `at`."""
+        question = sa.select(dead_letters).order_by(dead_letters.c.position.desc()).limit(limit)
+        with self._database.read() as connection:
+            found = connection.execute(question).all()
+        return [
+            {"source": row.source, "reason": row.reason, "body": bytes(row.body), "at": codec.from_micros(row.at)}
+            for row in found
+        ]
+
+
+def _parts(ids: Sequence[str]) -> Iterator[list[str]]:
+    unique = list(dict.fromkeys(ids))
+    for start in range(0, len(unique), _ASK):
+        yield unique[start : start + _ASK]
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL's text takes neither NUL nor half a surrogate pair."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _store(connection: sa.Connection, batches: list[_Batch]) -> list[Appended]:
+    """Write batches in order in the caller's transaction; say what became of each."""
+    seq: int = connection.scalars(sa.select(tally.c.seq).with_for_update()).one()
+    known = _known(connection, batches)
+    new: list[_New] = []
+    kept: dict[tuple[int, str, str], dict[str, Any]] = {}
+    answers = []
+    counts = {codec.INTERACTION: 0, codec.FEEDBACK: 0}
+    for batch in batches:
+        stored = duplicates = conflicting = 0
+        for kind, key, about, body in batch.facts:
+            first = known.get((kind, key))
+            if first is None:
+                seq += 1
+                stored += 1
+                counts[kind] += 1
+                known[kind, key] = body
+                new.append((seq, kind, key, about, batch.received, body))
+            elif codec.same_content(first, body):
+                duplicates += 1
+            else:
+                conflicting += 1
+                digest = hashlib.blake2b(body, digest_size=16).hexdigest()
+                kept[kind, key, digest] = {
+                    "digest": digest,
+                    "kind": kind,
+                    "id": key,
+                    "body": body,
+                    "received": batch.received,
+                }
+        answers.append(Appended(stored, duplicates, conflicting))
+    if new:
+        _insert(connection, new)
+    for one in kept.values():
+        _keep(connection, one)
+    connection.execute(
+        tally.update().values(
+            seq=seq,
+            interactions=tally.c.interactions + counts[codec.INTERACTION],
+            feedback=tally.c.feedback + counts[codec.FEEDBACK],
+            duplicates=tally.c.duplicates + sum(answer.duplicates for answer in answers),
+            conflicts=tally.c.conflicts + sum(answer.conflicts for answer in answers),
+        )
+    )
+    return answers
+
+
+def _insert(connection: sa.Connection, new: list[_New]) -> None:
+    """Hand the rows to the driver as they are: SQLAlchemy's care for each value costs more than writing it."""
+    names = [column.name for column in facts.columns]
+    compiled = facts.insert().compile(dialect=connection.dialect, column_keys=names)
+    if compiled.positional:
+        order = [names.index(name) for name in cast(list[str], compiled.positiontup)]
+        rows: Any = new if order == list(range(len(names))) else [tuple(row[i] for i in order) for row in new]
+    else:
+        rows = [dict(zip(names, row, strict=True)) for row in new]
+    connection.exec_driver_sql(compiled.string, rows)
+
+
+def _known(connection: sa.Connection, batches: list[_Batch]) -> dict[tuple[int, str], bytes]:
+    """The bodies already stored under the ids of these batches."""
+    known: dict[tuple[int, str], bytes] = {}
+    for kind in (codec.INTERACTION, codec.FEEDBACK):
+        ids = [fact[1] for batch in batches for fact in batch.facts if fact[0] == kind]
+        for part in _parts(ids):
+            for key, body in connection.execute(_BODIES, {"kind": kind, "ids": part}):
+                known[kind, key] = bytes(body)
+    return known
+
+
+def _keep(connection: sa.Connection, conflict: dict[str, Any]) -> None:
+    """Keep a conflicting record once, however often it is sent."""
+    same = (
+        (conflicts.c.kind == conflict["kind"])
+        & (conflicts.c.id == conflict["id"])
+        & (conflicts.c.digest == conflict["digest"])
+    )
+    if connection.scalar(sa.select(conflicts.c.position).where(same)) is None:
+        connection.execute(conflicts.insert().values(conflict))

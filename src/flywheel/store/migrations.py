@@ -1,0 +1,58 @@
+"""Numbered, forward-only steps from an older schema to the newest.
+
+A new database is laid out as `schema` says; an older one is brought there one migration at a time. A released migration
+is never changed. Each runs in one transaction together with the number it leaves behind, so that a kill leaves it done
+or not begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from flywheel.errors import CorruptStore
+from flywheel.store.database import Database
+from flywheel.store.schema import metadata, tally
+
+__all__ = ["MIGRATIONS", "migrate"]
+
+Migration = Callable[[sa.Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""The n-th brings schema n to schema n + 1. Each is written in SQLAlchemy Core or fixed SQL, never from `schema`."""
+
+_version = sa.Table(
+    "schema_version",
+    sa.MetaData(),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+)
+
+
+def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """Bring a database to the newest schema and return that schema's number.
+
+    Call it under a lock between processes. Raises `CorruptStore` when a newer Flywheel wrote the database.
+    """
+    newest = 1 + len(migrations)
+    with database.read() as connection:
+        fresh = not sa.inspect(connection).has_table(_version.name)
+    if fresh:
+        with database.write() as connection:
+            metadata.create_all(connection)
+            _version.create(connection)
+            connection.execute(tally.insert().values({column.name: 0 for column in tally.columns} | {"id": 1}))
+            connection.execute(_version.insert().values(number=newest))
+        return newest
+    with database.read() as connection:
+        found: int = connection.scalar(sa.select(sa.func.max(_version.c.number))) or 0
+    if found > newest:
+        raise CorruptStore(
+            f"the database has schema {found}; this Flywheel knows schemas up to {newest}, so a newer Flywheel "
+            "wrote it. Run: pip install --upgrade dataflywheel"
+        )
+    for number in range(found, newest):
+        with database.write() as connection:
+            migrations[number - 1](connection)
+            connection.execute(_version.insert().values(number=number + 1))
+    return newest

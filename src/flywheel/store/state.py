@@ -1,0 +1,271 @@
+"""The state: small mutable facts of the workflow, each a JSON document with the columns that queries need."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from flywheel.errors import CorruptStore
+from flywheel.records import Candidate, Dataset, Example, Mode, Release, ReviewItem, Spin, from_dict, to_dict
+from flywheel.store import schema
+from flywheel.store.database import Database
+
+__all__ = ["State"]
+
+R = TypeVar("R")
+
+
+class State:
+    """Failure modes, the review queue, examples, datasets, spins, releases and the audit trail.
+
+    Every `save` is one transaction. Times come back as UTC, tuples inside free-form values as lists.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- settings ---
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The JSON value stored under `key`."""
+        found = self._one(sa.select(schema.settings.c.doc).where(schema.settings.c.key == key))
+        return default if found is None else json.loads(found)
+
+    def set(self, key: str, value: Any) -> None:
+        """Store a JSON value under `key`, over what was there."""
+        with self._database.write() as connection:
+            _upsert(connection, schema.settings, {"key": key}, {"doc": _dump(value)})
+
+    # --- failure modes ---
+
+    def modes(self) -> list[Mode]:
+        """Every failure mode, the oldest first."""
+        return self._all(Mode, sa.select(schema.modes.c.doc).order_by(schema.modes.c.position))
+
+    def save_modes(self, modes: Iterable[Mode]) -> None:
+        """Store modes, each over the one with its id."""
+        with self._database.write() as connection:
+            for mode in modes:
+                _upsert(connection, schema.modes, {"id": mode.id}, {"doc": _dump(mode)})
+
+    # --- review queue ---
+
+    def add_items(self, items: Iterable[ReviewItem]) -> None:
+        """Put items at the end of the queue; one whose id is there already is left as it is."""
+        rows = {item.id: {"id": item.id, **_item(item)} for item in reversed(list(items))}
+        self._add(schema.items, dict(reversed(rows.items())))
+
+    def items(self, status: str | None = None, spin: int | None = None) -> list[ReviewItem]:
+        """The queue's items, of one status or spin where given, in the order they were added."""
+        question = sa.select(schema.items.c.doc).order_by(schema.items.c.position)
+        if status is not None:
+            question = question.where(schema.items.c.status == status)
+        if spin is not None:
+            question = question.where(schema.items.c.spin == spin)
+        return self._all(ReviewItem, question)
+
+    def item(self, id: str) -> ReviewItem | None:
+        """One item of the queue."""
+        return _back(ReviewItem, self._one(sa.select(schema.items.c.doc).where(schema.items.c.id == id)))
+
+    def save_item(self, item: ReviewItem) -> None:
+        """Store an item over the one with its id; it keeps its place."""
+        with self._database.write() as connection:
+            _upsert(connection, schema.items, {"id": item.id}, _item(item))
+
+    # --- examples and datasets ---
+
+    def add_examples(self, examples: Iterable[Example], replace: bool = False) -> None:
+        """Add examples; one whose id is there already is left as it is, or overwritten with `replace`."""
+        if replace:
+            with self._database.write() as connection:
+                for example in examples:
+                    _upsert(connection, schema.examples, {"id": example.id}, {"doc": _dump(example)})
+        else:
+            rows = {e.id: {"id": e.id, "doc": _dump(e)} for e in reversed(list(examples))}
+            self._add(schema.examples, dict(reversed(rows.items())))
+
+    def examples(self) -> list[Example]:
+        """Every example, in the order they were added."""
+        return self._all(Example, sa.select(schema.examples.c.doc).order_by(schema.examples.c.position))
+
+    def save_dataset(self, dataset: Dataset) -> None:
+        """Store a dataset for good. Saving it again, known by its hash, changes nothing."""
+        manifest = _dump(replace(dataset, examples=()))
+        content = zlib.compress(_dump(dataset.examples).encode(), 6)
+        with self._database.write() as connection:
+            table = schema.datasets
+            if connection.scalar(sa.select(table.c.position).where(table.c.hash == dataset.hash)) is not None:
+                return
+            connection.execute(table.insert().values(hash=dataset.hash, doc=manifest, content=content))
+            sources = sorted({e.interaction_id for e in dataset.examples if e.interaction_id is not None})
+            if sources:
+                rows = [{"interaction_id": source, "dataset": dataset.hash} for source in sources]
+                connection.execute(schema.dataset_sources.insert(), rows)
+
+    def dataset(self, hash: str) -> Dataset | None:
+        """A dataset with its examples. Raises `CorruptStore` when its stored bytes cannot be read back."""
+        table = schema.datasets
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(table.c.doc, table.c.content).where(table.c.hash == hash)).one_or_none()
+        if row is None:
+            return None
+        try:
+            examples = json.loads(zlib.decompress(row.content))
+        except (zlib.error, ValueError) as problem:
+            raise CorruptStore(
+                f"the stored examples of dataset {hash} cannot be read ({problem}). Restore the database from a backup"
+            ) from problem
+        manifest = from_dict(Dataset, json.loads(row.doc))
+        return replace(manifest, examples=tuple(from_dict(Example, example) for example in examples))
+
+    def datasets(self) -> list[Dataset]:
+        """Every dataset without its examples, the oldest first."""
+        return self._all(Dataset, sa.select(schema.datasets.c.doc).order_by(schema.datasets.c.position))
+
+    def datasets_of(self, interaction_id: str) -> list[str]:
+        """The hashes of the datasets that learnt from an interaction, the oldest first."""
+        sources, table = schema.dataset_sources, schema.datasets
+        question = (
+            sa.select(table.c.hash)
+            .join(sources, sources.c.dataset == table.c.hash)
+            .where(sources.c.interaction_id == interaction_id)
+            .order_by(table.c.position)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(question))
+
+    # --- spins ---
+
+    def save_spin(self, spin: Spin) -> None:
+        """Store a spin over the one with its number."""
+        with self._database.write() as connection:
+            _upsert(connection, schema.spins, {"number": spin.number}, {"doc": _dump(spin)})
+
+    def spin(self, number: int) -> Spin | None:
+        """One spin."""
+        return _back(Spin, self._one(sa.select(schema.spins.c.doc).where(schema.spins.c.number == number)))
+
+    def spins(self) -> list[Spin]:
+        """Every spin by number."""
+        return self._all(Spin, sa.select(schema.spins.c.doc).order_by(schema.spins.c.number))
+
+    def save_step(self, spin: int, step: str, doc: dict[str, Any]) -> None:
+        """Store what a step of a spin found, over what was there."""
+        with self._database.write() as connection:
+            _upsert(connection, schema.steps, {"spin": spin, "step": step}, {"doc": _dump(doc)})
+
+    def step(self, spin: int, step: str) -> dict[str, Any] | None:
+        """What a step found, None when it has not ended."""
+        steps = schema.steps
+        found = self._one(sa.select(steps.c.doc).where(steps.c.spin == spin, steps.c.step == step))
+        return None if found is None else json.loads(found)
+
+    # --- candidates and releases ---
+
+    def save_candidate(self, candidate: Candidate, extra: Mapping[str, Any]) -> None:
+        """Store a candidate with what else is known of it, over the one with its version."""
+        with self._database.write() as connection:
+            values = {"doc": _dump(candidate), "extra": _dump(dict(extra))}
+            _upsert(connection, schema.candidates, {"version": candidate.version}, values)
+
+    def candidate(self, version: str) -> tuple[Candidate, dict[str, Any]] | None:
+        """A candidate and what else is known of it."""
+        table = schema.candidates
+        with self._database.read() as connection:
+            row = connection.execute(
+                sa.select(table.c.doc, table.c.extra).where(table.c.version == version)
+            ).one_or_none()
+        return None if row is None else (from_dict(Candidate, json.loads(row.doc)), json.loads(row.extra))
+
+    def save_release(self, release: Release) -> None:
+        """Store a release over the one with its version; it keeps its place."""
+        with self._database.write() as connection:
+            _upsert(connection, schema.releases, {"version": release.version}, {"doc": _dump(release)})
+
+    def releases(self) -> list[Release]:
+        """Every release, the first one stored first."""
+        return self._all(Release, sa.select(schema.releases.c.doc).order_by(schema.releases.c.position))
+
+    # --- audit trail ---
+
+    def append_trail(self, entry: dict[str, Any] | Callable[[dict[str, Any] | None], dict[str, Any]]) -> None:
+        """Add an entry at the end of the audit trail.
+
+        A chained entry depends on the one before it: pass a function, which gets the last entry (None for the first)
+        and returns the new one; no other process can append in between.
+        """
+        with self._database.write() as connection:
+            # The tally's row is the one lock that every database has; SQLite's transaction holds everything anyway.
+            connection.execute(sa.select(schema.tally.c.id).with_for_update())
+            if callable(entry):
+                newest = sa.select(schema.trail.c.doc).order_by(schema.trail.c.position.desc()).limit(1)
+                last = connection.scalar(newest)
+                entry = entry(None if last is None else json.loads(last))
+            connection.execute(schema.trail.insert().values(doc=_dump(entry)))
+
+    def trail(self) -> list[dict[str, Any]]:
+        """The audit trail, the oldest entry first."""
+        with self._database.read() as connection:
+            found = connection.scalars(sa.select(schema.trail.c.doc).order_by(schema.trail.c.position)).all()
+        return [json.loads(doc) for doc in found]
+
+    # --- how ---
+
+    def _one(self, question: sa.Select[str]) -> str | None:
+        with self._database.read() as connection:
+            return connection.scalar(question)
+
+    def _all(self, kind: type[R], question: sa.Select[str]) -> list[R]:
+        with self._database.read() as connection:
+            found = connection.scalars(question).all()
+        return [from_dict(kind, json.loads(doc)) for doc in found]
+
+    def _add(self, table: sa.Table, rows: dict[str, dict[str, Any]]) -> None:
+        """Insert the rows whose id is not there, in order."""
+        if not rows:
+            return
+        with self._database.write() as connection:
+            connection.execute(sa.select(schema.tally.c.id).with_for_update())
+            ids = list(rows)
+            there: set[str] = set()
+            for start in range(0, len(ids), 500):
+                there.update(connection.scalars(sa.select(table.c.id).where(table.c.id.in_(ids[start : start + 500]))))
+            new = [row for key, row in rows.items() if key not in there]
+            if new:
+                connection.execute(table.insert(), new)
+
+
+def _item(item: ReviewItem) -> dict[str, Any]:
+    return {"spin": item.spin, "status": item.status, "doc": _dump(item)}
+
+
+def _back(kind: type[R], doc: str | None) -> R | None:
+    return None if doc is None else from_dict(kind, json.loads(doc))
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(to_dict(value), separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    # NumPy's numbers and arrays know how to become Python's; everything else is a mistake of the caller.
+    for method in ("tolist", "item"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    raise TypeError(f"{value!r} is a {type(value).__name__}, which is not JSON. Store text, numbers, lists or dicts")
+
+
+def _upsert(connection: sa.Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+    same = sa.and_(*(table.c[name] == value for name, value in key.items()))
+    if connection.execute(table.update().where(same).values(values)).rowcount:
+        return
+    # Locks out a second writer who also found nothing; then somebody may have been quicker.
+    connection.execute(sa.select(schema.tally.c.id).with_for_update())
+    if not connection.execute(table.update().where(same).values(values)).rowcount:
+        connection.execute(table.insert().values({**key, **values}))

@@ -1,0 +1,314 @@
+"""The tables: the log's projection into Delta Lake, filled exactly once, rebuilt from the log at any time.
+
+The last sequence number that a table holds rides in the same Delta commit as its rows, as an application transaction.
+A fill that is killed has therefore either happened with its number or not at all, and of two fills that race, Delta
+refuses the second. Each rebuild writes a *generation* of its own (`tables/2/interactions`); one row in the state says
+which generation is read, and changing it is the swap.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from flywheel.config import StoreSettings
+from flywheel.errors import CorruptStore, InvalidConfig, StoreBusy, StoreUnavailable
+from flywheel.ports import Progress
+from flywheel.store import codec, locks
+from flywheel.store.database import Database
+from flywheel.store.engine import Engine, Pinned, make_engine
+from flywheel.store.log import Log
+from flywheel.store.projection import (
+    FEEDBACK_SCHEMA,
+    INTERACTIONS_SCHEMA,
+    Fact,
+    Leaves,
+    conflict_stem,
+    feedback_columns,
+    interaction_columns,
+)
+from flywheel.store.snapshot import Snapshot
+from flywheel.store.state import State
+
+__all__ = ["Tables"]
+
+_APP = "flywheel-log"
+_NAMES = ("interactions", "feedback")
+_SCHEMAS = {"interactions": INTERACTIONS_SCHEMA, "feedback": FEEDBACK_SCHEMA}
+_KINDS = {"interactions": codec.INTERACTION, "feedback": codec.FEEDBACK}
+_CHUNK_ROWS = 50_000
+_CHUNK_BYTES = 48 * 1024 * 1024
+_SMALL = 32 * 1024 * 1024  # a smaller file is worth merging
+_MANY = 32  # with so many small files, reading them slows down
+_PATIENCE = 600.0
+_ATTEMPTS = 5
+_SETTINGS = {"delta.logRetentionDuration": "interval 2 days"}
+
+
+class Tables:
+    """The columns of everything logged, in Delta Lake: `sync` brings them up to the log, `snapshot` reads them."""
+
+    def __init__(self, folder: Path, settings: StoreSettings, database: Database, log: Log, state: State) -> None:
+        self._folder = folder
+        self._remote = settings.tables.rstrip("/")
+        self._keep = timedelta(hours=settings.keep_old_files_hours)
+        self._engine_name = settings.engine
+        self._database = database
+        self._log = log
+        self._state = state
+        path = str(folder.resolve())
+        if not self._remote and (set(path) & set("[]") or unquote(path) != path):
+            raise InvalidConfig(f"{path} has a bracket or an escape such as %20 in it: Delta Lake cannot. Rename it")
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return make_engine(self._engine_name, self._folder / "tmp")
+
+    # --- filling ---
+
+    def sync(self, log: Log, progress: Progress | None = None) -> int:
+        """Add to the tables what the log has and they have not; return how many facts that was.
+
+        Exactly once, whatever is killed or runs beside it. Waits for another process that does the same. O(new facts).
+        """
+        with locks.held(self._database, self._folder, "tables", _PATIENCE):
+            added = self._fill(self._current(), log, progress)
+            self._tidy(always=False)
+        return added
+
+    def rebuild(self, log: Log, progress: Progress | None = None) -> int:
+        """Make the tables anew from the log beside the old ones, then swap; return how many facts they hold.
+
+        Readers go on with the old ones meanwhile, and a kill leaves those in place. O(facts).
+        """
+        with locks.held(self._database, self._folder, "tables", _PATIENCE):
+            old = self._current()
+            new = old + 1
+            for left in self._strays():  # what a killed rebuild left behind
+                self._remove(left)
+            while any(self._open(new, name) is not None for name in _NAMES):
+                new += 1
+            added = self._fill(new, log, progress)
+            retired = {**self._registered()["retired"], str(old): datetime.now(UTC).isoformat()}
+            self._state.set("tables", {"current": new, "retired": retired})
+            self._tidy(always=False)
+        return added
+
+    def compact(self) -> None:
+        """Merge small files, and remove those that were replaced longer ago than `store.keep_old_files_hours`."""
+        with locks.held(self._database, self._folder, "tables", _PATIENCE):
+            self._tidy(always=True)
+
+    def close(self) -> None:
+        """Give the engine's memory back."""
+        if "_engine" in self.__dict__:
+            self._engine.close()
+
+    def _fill(self, generation: int, log: Log, progress: Progress | None) -> int:
+        for attempt in range(_ATTEMPTS):
+            try:
+                with _mended():
+                    return self._fill_once(generation, log, progress)
+            except CommitFailedError as problem:
+                # Another process filled beside us (its lock was lost): begin again from what the tables hold now.
+                if attempt == _ATTEMPTS - 1:
+                    raise StoreBusy(
+                        f"the tables were written by another process {_ATTEMPTS} times in a row ({problem}). Try again"
+                    ) from problem
+        return 0
+
+    def _fill_once(self, generation: int, log: Log, progress: Progress | None) -> int:
+        tables = {name: self._ensure(generation, name) for name in _NAMES}
+        cursors = {name: _cursor(table) for name, table in tables.items()}
+        leaves = Leaves({field.name: field.type for field in _arrow_schema(tables["interactions"])})
+        last, start, added = log.last(), min(cursors.values()), 0
+        if max(cursors.values()) > last:
+            raise CorruptStore(
+                f"the tables hold facts up to {max(cursors.values())}, the log only up to {last}: the database was "
+                "replaced by an older one. Run: flywheel rebuild"
+            )
+        for chunk in log.scan(start, last, _CHUNK_ROWS, _CHUNK_BYTES):
+            upto = chunk[-1][0]
+            for name in _NAMES:
+                rows = [fact for fact in chunk if fact[1] == _KINDS[name] and fact[0] > cursors[name]]
+                if rows:
+                    self._write(tables[name], _project(name, rows, leaves), upto)
+                    cursors[name] = upto
+                    added += len(rows)
+            if progress:
+                progress("sync", (upto - start) / (last - start))
+        for name, cursor in cursors.items():
+            if cursor < last:  # nothing of its kind came: it still has to say that it has seen everything
+                tables[name].create_write_transaction(
+                    [], "append", tables[name].schema(), commit_properties=_commit(last)
+                )
+        return added
+
+    def _write(self, table: DeltaTable, rows: pa.Table, upto: int) -> None:
+        write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=_commit(upto))
+
+    def _ensure(self, generation: int, name: str) -> DeltaTable:
+        uri = self._uri(generation, name)
+        try:
+            return DeltaTable(uri)
+        except TableNotFoundError:
+            if not self._remote:
+                self._place(generation, name).mkdir(parents=True, exist_ok=True)
+            return DeltaTable.create(uri, _SCHEMAS[name], mode="ignore", configuration=_SETTINGS)
+
+    # --- tidying ---
+
+    def _tidy(self, always: bool) -> None:
+        with _mended():
+            for name in _NAMES:
+                table = self._open(self._current(), name)
+                if table is None or not (always or _small_files(table) >= _MANY):
+                    continue
+                table.optimize.compact(max_concurrent_tasks=1)
+                hours = math.ceil(self._keep / timedelta(hours=1))
+                table.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=True)
+        registered = self._registered()
+        now = datetime.now(UTC)
+        over = [g for g, since in registered["retired"].items() if datetime.fromisoformat(since) + self._keep <= now]
+        if over:
+            for generation in over:
+                self._remove(int(generation))
+            left = {g: since for g, since in registered["retired"].items() if g not in over}
+            self._state.set("tables", {"current": registered["current"], "retired": left})
+
+    def _strays(self) -> list[int]:
+        """Generations in the folder that nobody reads."""
+        registered, root = self._registered(), self._folder / "tables"
+        if self._remote or not root.is_dir():
+            return []
+        known = {str(registered["current"]), *registered["retired"]}
+        return [int(found.name) for found in root.iterdir() if found.name.isdigit() and found.name not in known]
+
+    def _remove(self, generation: int) -> None:
+        if not self._remote:
+            shutil.rmtree(self._folder / "tables" / str(generation), ignore_errors=True)
+            return
+        for name in _NAMES:
+            table = self._open(generation, name)
+            if table is not None:
+                table.delete()
+                table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True)
+
+    # --- reading ---
+
+    def snapshot(self, upto: int | None = None) -> Snapshot:
+        """The rows with `seq` up to `upto`, or all that the tables hold, fixed from now on."""
+        for attempt in range(_ATTEMPTS):
+            generation = self._current()
+            try:
+                with _mended():
+                    tables = {name: self._open(generation, name) for name in _NAMES}
+                    pinned = [self._pin(generation, name, tables[name]) for name in _NAMES]
+                break
+            except CorruptStore:
+                # A rebuild may have swapped the generation under our hands; then there is a new one to read.
+                if attempt == _ATTEMPTS - 1 or self._current() == generation:
+                    raise
+        held = min(0 if table is None else _cursor(table) for table in tables.values())
+        seq = held if upto is None else min(upto, held)
+        return Snapshot(self._engine, self._log, pinned[0], pinned[1], seq, 0, seq)
+
+    def conflicts(self) -> dict[str, int]:
+        """How many values did not fit the type of their column (or found no column), by column."""
+        table = self.snapshot().interactions
+        beside = {name: stem for name in table.columns if (stem := conflict_stem(name)) is not None}
+        counted: Counter[str] = Counter()
+        if beside:
+            totals = table.aggregate(**{name: table[name].count() for name in beside}).to_pyarrow().to_pylist()[0]
+            for name, stem in beside.items():
+                counted[stem] += totals[name]
+        homeless = table.filter(table.unplaced.notnull()).select("unplaced")
+        for text in homeless.to_pyarrow().column(0).to_pylist():
+            counted.update(msgspec.json.decode(text, type=dict[str, Any]).keys())
+        return {name: count for name, count in sorted(counted.items()) if count}
+
+    def _pin(self, generation: int, name: str, table: DeltaTable | None) -> Pinned:
+        if table is None:
+            return Pinned(f"{name}_empty", _SCHEMAS[name], ())
+        paths = _paths(table)
+        digest = hashlib.blake2b("\n".join(paths).encode(), digest_size=8).hexdigest()
+        label = f"{name}_{generation}_{table.version()}_{digest}"
+        schema = _arrow_schema(table)
+        if self._remote:
+            return Pinned(label, schema, (), table.to_pyarrow_dataset)
+        root = self._place(generation, name)
+        return Pinned(label, schema, tuple(str(root / path) for path in paths))
+
+    # --- where ---
+
+    def _registered(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._state.get("tables", {"current": 1, "retired": {}})
+        return found
+
+    def _current(self) -> int:
+        return int(self._registered()["current"])
+
+    def _uri(self, generation: int, name: str) -> str:
+        if self._remote:
+            return f"{self._remote}/{generation}/{name}"
+        return self._place(generation, name).as_uri()  # a plain path with a % in it would be misread
+
+    def _place(self, generation: int, name: str) -> Path:
+        return self._folder.resolve() / "tables" / str(generation) / name
+
+    def _open(self, generation: int, name: str) -> DeltaTable | None:
+        try:
+            return DeltaTable(self._uri(generation, name))
+        except TableNotFoundError:
+            return None
+
+
+def _project(name: str, rows: Sequence[Fact], leaves: Leaves) -> pa.Table:
+    return interaction_columns(rows, leaves) if name == "interactions" else feedback_columns(rows)
+
+
+def _commit(upto: int) -> CommitProperties:
+    return CommitProperties(app_transactions=[Transaction(_APP, upto)])
+
+
+def _cursor(table: DeltaTable) -> int:
+    return int(table.transaction_version(_APP) or 0)
+
+
+def _arrow_schema(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
+
+
+def _paths(table: DeltaTable) -> list[str]:
+    return sorted(pa.table(table.get_add_actions()).column("path").to_pylist())
+
+
+def _small_files(table: DeltaTable) -> int:
+    return sum(size < _SMALL for size in pa.table(table.get_add_actions()).column("size_bytes").to_pylist())
+
+
+@contextmanager
+def _mended() -> Iterator[None]:
+    """Say in Flywheel's words what is wrong with the tables, and how to mend it."""
+    try:
+        yield
+    except CommitFailedError:
+        raise
+    except (DeltaError, OSError) as problem:
+        if "No space left" in str(problem):
+            raise StoreUnavailable(f"the disk is full: {problem}. Free some space, then try again") from problem
+        raise CorruptStore(f"the tables cannot be read or written ({problem}). Run: flywheel rebuild") from problem

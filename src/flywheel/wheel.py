@@ -1,0 +1,532 @@
+"""What `flywheel.open` returns: a method per verb, each a line or two into the loop or a room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from flywheel import config as settings
+from flywheel import loop, plugins
+from flywheel.errors import InvalidConfig, NotFound
+from flywheel.records import (
+    Dataset,
+    Example,
+    Failure,
+    Interval,
+    Mode,
+    Prediction,
+    Release,
+    ReviewItem,
+    Spin,
+    to_dict,
+)
+from flywheel.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from flywheel.capture import Imported
+    from flywheel.curate import LabelsRead
+    from flywheel.ports import Detector, Embedder, Labeler, Model, Progress, Task, Trainer
+
+__all__ = ["Flywheel", "open"]
+
+
+def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]) -> Flywheel:
+    """Open the flywheel in `folder`, creating it on first use.
+
+    `task` is `classification`, `regression`, `ranking`, `generation` or a task plugin; it is written to the folder's
+    `flywheel.toml` the first time and must agree with it later. Other settings go in as a dict per section, over the
+    file: `flywheel.open("bot", gate={"margin": 0.01})`.
+
+    >>> import tempfile, flywheel
+    >>> with flywheel.open(tempfile.mkdtemp(), task="classification") as fw:
+    ...     i = fw.log(input="where is my card", output="card_arrival", confidence=0.42)
+    ...     fw.status()["interactions"]
+    1
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    before = settings.load(path, **sections)
+    if not (path / "flywheel.toml").exists():
+        settings.write(
+            path, {"product": {"name": before.product.name or path.resolve().name, "task": task or before.product.task}}
+        )
+    config = settings.load(path, **sections)
+    if task is not None and task != config.product.task:
+        raise InvalidConfig(
+            f"{path / 'flywheel.toml'} says task = {config.product.task!r}, and open() was given {task!r}. "
+            "Leave the argument out, or use another folder: labels of one task mean nothing to another"
+        )
+    return Flywheel(path, config)
+
+
+class Flywheel:
+    """One product's flywheel: its log, tables and state, and every verb on them.
+
+    Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context
+    manager, when done. Every call that writes takes `at`, a UTC datetime, for backfills and simulations.
+    """
+
+    def __init__(self, folder: Path, config: settings.Config) -> None:
+        self.folder = folder
+        self.config = config
+        self.name = config.product.name or folder.resolve().name
+        self._store = Store.open(folder, config)
+        self._labeler: Labeler | None = None
+        self._models: dict[str, Model] = {}
+
+    def __enter__(self) -> Flywheel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Flywheel({str(self.folder)!r}, task={self.config.product.task!r})"
+
+    def close(self) -> None:
+        """Let go of the database; what was logged is already on disk."""
+        self._store.close()
+
+    # --- the parts, made when first needed ---
+
+    @cached_property
+    def task(self) -> Task:
+        """What is right, for this product."""
+        name, tolerance = self.config.product.task, self.config.product.tolerance
+        if name == "regression":
+            tolerance = tolerance or float(self._store.state.get("tolerance", 0.0))
+            return plugins.create("tasks", name, tolerance=tolerance)  # type: ignore[no-any-return]
+        return plugins.create("tasks", name)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _recorder(self) -> Any:
+        from flywheel import capture
+
+        privacy = self.config.privacy
+        return capture.Recorder(
+            self._store.log,
+            redactor=plugins.create("redactors", privacy.redactor),
+            pseudonym_key=capture.pseudonym_key(self.folder) if privacy.pseudonyms else None,
+            max_record_bytes=self.config.store.max_record_bytes,
+        )
+
+    @cached_property
+    def _releases(self) -> Any:
+        from flywheel.release import Releases
+
+        release = self.config.release
+        options = {"uri": release.mlflow_uri, "name": self.name} if release.registry == "mlflow" else {}
+        return Releases(
+            self._store.state, plugins.create("registries", release.registry, folder=self.folder, **options)
+        )
+
+    @cached_property
+    def _predictor(self) -> Any:
+        from flywheel.release import Predictor
+
+        return Predictor(self._releases, self._load_model, self._recorder.log_many)
+
+    @cached_property
+    def _trail(self) -> Any:
+        from flywheel.govern import Trail
+
+        return Trail(self._store.state)
+
+    @cached_property
+    def _queue(self) -> Any:
+        from flywheel.curate import ReviewQueue
+
+        return ReviewQueue(self._store.state)
+
+    def _trainer(self, name: str) -> Trainer:
+        if ":" in name:
+            return plugins.load_operator_code(name, self.folder)()  # type: ignore[no-any-return]
+        kind = "regression" if self.config.product.task == "regression" else "classification"
+        return plugins.create("trainers", name, task=kind)  # type: ignore[no-any-return]
+
+    def _trainer_for(self, inputs: Sequence[Any]) -> Trainer:
+        from flywheel.train import choose_trainer
+
+        return self._trainer(self.config.train.trainer or choose_trainer(inputs))
+
+    def _load_model(self, release: Release) -> Model:
+        """Load a release's model once; the name of its trainer is looked up, never imported."""
+        if release.version not in self._models:
+            folder = self.folder / release.folder
+            if release.trainer == "adopted":
+                from flywheel.train import load_adopted
+
+                model: Model = load_adopted(folder)
+            else:
+                configured = self.config.train.trainer
+                own = ":" in configured and self._trainer(configured).name == release.trainer
+                model = self._trainer(configured if own else release.trainer).load(folder)
+            self._models = {**dict(list(self._models.items())[-2:]), release.version: model}
+        return self._models[release.version]
+
+    def _embedder_for(self, inputs: Sequence[Any]) -> Embedder:
+        from flywheel.diagnose import choose_embedder
+
+        name = self.config.diagnose.embedder or choose_embedder(inputs)
+        return plugins.create("embedders", name)  # type: ignore[no-any-return]
+
+    def _detectors(self) -> list[Detector]:
+        return [plugins.create("detectors", name) for name in self.config.detect.detectors]
+
+    def _workshop(
+        self,
+        labelers: Sequence[Labeler],
+        progress: Progress | None,
+        on_step: Callable[[str, str], None] | None = None,
+    ) -> loop.Workshop:
+        return loop.Workshop(
+            store=self._store,
+            config=self.config,
+            task=self.task,
+            releases=self._releases,
+            trail=self._trail,
+            trainer_for=self._trainer_for,
+            load_model=self._load_model,
+            embedder_for=self._embedder_for,
+            detectors=self._detectors(),
+            labelers=labelers,
+            progress=progress,
+            on_step=on_step,
+        )
+
+    # --- facts in ---
+
+    def log(self, **fields: Any) -> str:
+        """Log one interaction and return its id; when it returns, the record is on stable storage.
+
+        Fields: `input` (any JSON, required), `output`, `scores`, `confidence` (0 to 1), `latency_ms`, `error`, `model`,
+        `user`, `session`, `context` (flat), `propensity`, `consent`, `at`, `sent_at`, `id`; others are kept as `extra`.
+        Raises `InvalidRecord` naming the field and the fix; then nothing was stored.
+        """
+        return self._recorder.log(**fields)  # type: ignore[no-any-return]
+
+    def log_many(self, records: Iterable[Mapping[str, Any]] | pa.Table, progress: Progress | None = None) -> list[str]:
+        """Log many interactions: dicts with the fields of `log`, or an Arrow table with those columns."""
+        return self._recorder.log_many(records, progress)  # type: ignore[no-any-return]
+
+    def feedback(self, interaction_id: str, **fields: Any) -> list[str]:
+        """Say something about an interaction: `rating=`, `label=`, `comment=`, `outcome={name: value}`, `report=`.
+
+        Several in one call are several facts. `source` (user, reviewer, judge, system), `by`, `at`, `id` are optional.
+        """
+        return self._recorder.feedback(interaction_id, **fields)  # type: ignore[no-any-return]
+
+    def feedback_many(self, records: Iterable[Mapping[str, Any]] | pa.Table) -> list[str]:
+        """Much feedback: dicts with `interaction_id` and the fields of `feedback`, or an Arrow table."""
+        return self._recorder.feedback_many(records)  # type: ignore[no-any-return]
+
+    def watch(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap any callable so that each call is logged: input, output, latency, exception. Also a decorator."""
+        return self._recorder.watch(function)  # type: ignore[no-any-return]
+
+    def seed(
+        self,
+        inputs: Sequence[Any],
+        labels: Sequence[Any],
+        *,
+        contexts: Sequence[Mapping[str, Any]] | None = None,
+        at: datetime | None = None,
+        by: str = "seed",
+    ) -> int:
+        """Give the labelled examples a team starts with; the first spin trains on them. Returns how many were new.
+
+        Giving the same pair twice adds nothing.
+        """
+        from flywheel.curate import assign_groups
+
+        fresh = loop.seed_examples(inputs, labels, contexts, at or _now(), by)
+        with self._store.lock("spin", wait=60):
+            known = self._store.state.examples()
+            have = {example.id for example in known}
+            fresh = list({example.id: example for example in fresh if example.id not in have}.values())
+            self._store.state.add_examples(assign_groups(fresh, known, self.config.curate))
+            if self.config.product.task == "regression" and not self.config.product.tolerance:
+                self._store.state.set("tolerance", _tenth_of_spread([*known, *fresh]))
+                self.__dict__.pop("task", None)
+        return len(fresh)
+
+    def import_(
+        self,
+        location: str | Path,
+        *,
+        source: str | None = None,
+        mapping: dict[str, str] | None = None,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Imported:
+        """Bring in an existing log (JSONL, CSV, Parquet or a source plugin); the same file twice stores nothing twice.
+
+        With `dry_run` only the guessed mapping of its columns and a sample are returned.
+        """
+        from flywheel import capture
+
+        chosen = plugins.create("sources", source or _format_of(str(location), "sources"))
+        if mapping is None:
+            mapping = capture.guess_mapping(capture.columns_of(chosen, str(location)))
+        if dry_run:
+            return capture.Imported(mapping=mapping)
+        return capture.import_records(self._recorder, chosen, str(location), mapping, progress)
+
+    # --- the loop ---
+
+    def spin(
+        self,
+        budget: int = 100,
+        *,
+        at: datetime | None = None,
+        seed: int = 0,
+        labeler: Labeler | Callable[[ReviewItem], Any] | None = None,
+        progress: Progress | None = None,
+        on_step: Callable[[str, str], None] | None = None,
+    ) -> Spin:
+        """Turn the loop once: returns when the spin is `done`, or `waiting` for labels; call again to go on.
+
+        `budget` is the number of labels it may ask for. `labeler` answers them at once: a Labeler, or a function from a
+        review item to its label (None leaves it for people). A spin that was killed resumes where it was. Raises
+        `StoreBusy` when another process is spinning this folder.
+        """
+        if budget < 0:
+            raise InvalidConfig(f"budget is {budget}; a number of labels cannot be negative")
+        now = at or _now()
+        labelers: list[Labeler] = [plugins.create("labelers", "truth", feedback_of=self._store.log.feedback_of)]
+        if labeler is not None:
+            ready = labeler if hasattr(labeler, "label") else plugins.create("labelers", "function", function=labeler)
+            labelers.append(ready)  # type: ignore[arg-type]
+        with self._store.lock("spin"):
+            shop = self._workshop(labelers, progress, on_step)
+            return loop.turn(shop, loop.begin(shop, budget=budget, at=now, seed=seed), now)
+
+    def uplift(self, since: str | None = None) -> Interval:
+        """What the champion gets right beyond version `since` (default: the first release), as a share of interactions.
+
+        Both answer the same labelled interactions of the last spin, each weighted by how likely it was to be asked for,
+        and neither is judged by an example it was trained on: a paired comparison, not a before and after.
+        """
+        return loop.uplift_since(self._workshop([], None), since)
+
+    def spins(self) -> list[Spin]:
+        """Every spin, oldest first."""
+        return self._store.state.spins()
+
+    # --- labels ---
+
+    def review_queue(self, limit: int | None = None) -> list[ReviewItem]:
+        """What waits for a label, the most valuable first: `.id .input .output .suggestions .why`."""
+        return self._queue.waiting(limit)  # type: ignore[no-any-return]
+
+    def label(self, item_id: str, label: Any, *, by: str = "", at: datetime | None = None) -> ReviewItem:
+        """Answer one item of the review queue; answering again corrects the answer until the spin has gone on."""
+        return loop.record_label(self._store, self._item(item_id), label, by, at or _now())
+
+    def skip(self, item_id: str, *, by: str = "", at: datetime | None = None) -> ReviewItem:
+        """Leave an item unanswered for good: nobody can tell what is right."""
+        self._item(item_id)
+        return self._queue.skip(item_id, by, at or _now())  # type: ignore[no-any-return]
+
+    def _item(self, item_id: str) -> ReviewItem:
+        item = self._store.state.item(item_id)
+        if item is None:
+            raise NotFound(f"no review item {item_id!r}. The ids are those of fw.review_queue()")
+        return item
+
+    def export_queue(self, path: str | Path, format: str = "jsonl") -> int:
+        """Write the waiting items for labelling elsewhere: `jsonl`, `csv` or `label-studio`. Returns how many."""
+        return self._queue.export(Path(path), format)  # type: ignore[no-any-return]
+
+    def import_labels(
+        self, path: str | Path, format: str | None = None, *, by: str = "", at: datetime | None = None
+    ) -> LabelsRead:
+        """Read labels back from such a file; lines that cannot be used are reported by number, the rest is kept."""
+        by_suffix = {".csv": "csv", ".json": "label-studio"}
+        chosen = format or by_suffix.get(Path(path).suffix.lower(), "jsonl")
+        read = self._queue.import_(Path(path), chosen, by=by, at=at or _now())
+        loop.log_labels(self._store, self._store.state.items(status="labelled"))
+        return read  # type: ignore[no-any-return]
+
+    # --- the product's side ---
+
+    def predict(
+        self,
+        inputs: Sequence[Any],
+        *,
+        users: Sequence[str | None] | None = None,
+        contexts: Sequence[Mapping[str, Any]] | None = None,
+        at: datetime | Sequence[datetime] | None = None,
+        log: bool = True,
+    ) -> list[Prediction]:
+        """Ask the champion. Each answer is logged unless `log=False`; a promotion is picked up at the next call."""
+        return self._predictor.predict(inputs, users=users, contexts=contexts, at=at, log=log)  # type: ignore[no-any-return]
+
+    def adopt(self, model: Any, *, at: datetime | None = None) -> Release:
+        """Make the model you already run the champion: a fitted scikit-learn estimator or pipeline.
+
+        What it predicts is what candidates have to beat from now on.
+        """
+        from flywheel.train import save_adopted
+
+        with self._store.lock("spin", wait=60):
+            version = f"adopted-{len(self._releases.history()) + 1}"
+            folder = self.folder / "models" / version
+            folder.mkdir(parents=True, exist_ok=True)
+            save_adopted(model, folder)
+            return self._releases.adopt(str(folder.relative_to(self.folder)), version, at or _now())  # type: ignore[no-any-return]
+
+    # --- what is known ---
+
+    def failures(self, limit: int = 50, mode: str | None = None) -> list[Failure]:
+        """The likeliest failures of the last spin's window, with evidence; those of one mode with `mode`."""
+        return loop.recent_failures(self._workshop([], None), limit=limit, mode=mode)
+
+    def modes(self, state: str | None = None) -> list[Mode]:
+        """Failure modes, the riskiest first; `state` is `open`, `in work`, `fixed` or `reopened`."""
+        found = [mode for mode in self._store.state.modes() if state is None or mode.state == state]
+        return sorted(found, key=lambda mode: (mode.state == "fixed", -(mode.risk.number if mode.risk else 0), mode.id))
+
+    def metrics(self, every: str = "hour") -> list[dict[str, Any]]:
+        """Volume, errors, confidence, latency and feedback by `minute`, `hour` or `day`."""
+        from flywheel.observe import metrics
+
+        return metrics(self._fresh_snapshot(), every)  # type: ignore[no-any-return]
+
+    def _fresh_snapshot(self) -> Any:
+        self._store.tables.sync(self._store.log)
+        return self._store.tables.snapshot()
+
+    def status(self) -> dict[str, Any]:
+        """Everything at a glance: what fails, what waits, what the last spins brought. Plain JSON values."""
+        state, counts = self._store.state, self._store.log.counts()
+        champion, spins = self._releases.champion(), self.spins()
+        receipts = [spin.receipt for spin in spins if spin.receipt]
+        return {
+            "name": self.name,
+            "task": self.config.product.task,
+            "folder": str(self.folder),
+            "interactions": counts.get("interactions", 0),
+            "feedback": counts.get("feedback", 0),
+            "counts": counts,
+            "examples": len(state.examples()),
+            "champion": to_dict(champion) if champion else None,
+            "waiting": len(state.items(status="waiting")),
+            "modes": to_dict(self.modes()),
+            "spins": to_dict(spins),
+            "receipt": receipts[-1].line if receipts else None,
+            "problems": [check["line"] for check in self.doctor() if not check["ok"]],
+        }
+
+    def datasets(self) -> list[Dataset]:
+        """Every dataset, oldest first, without its examples."""
+        return self._store.state.datasets()
+
+    def dataset(self, hash: str) -> Dataset:
+        """One dataset with its examples, by its hash or the beginning of it."""
+        matches = [known.hash for known in self.datasets() if known.hash.startswith(hash)]
+        found = self._store.state.dataset(matches[0]) if len(matches) == 1 else None
+        if found is None:
+            raise NotFound(f"{len(matches)} datasets begin with {hash!r}. `flywheel datasets` lists them")
+        return found
+
+    def lineage(self, id: str) -> dict[str, Any]:
+        """From an interaction to the datasets and releases it entered, or from a dataset back to its interactions."""
+        from flywheel.curate import made_from, used_in
+
+        matches = [known.hash for known in self.datasets() if len(id) >= 6 and known.hash.startswith(id)]
+        return made_from(self._store.state, matches[0]) if len(matches) == 1 else used_in(self._store.state, id)
+
+    # --- releases ---
+
+    def releases(self) -> list[Release]:
+        """Every release, oldest first."""
+        return self._releases.history()  # type: ignore[no-any-return]
+
+    def promote(self, *, by: str = "", at: datetime | None = None) -> Release:
+        """Make the waiting challenger the champion."""
+        challenger = self._releases.challenger()
+        known = self._store.state.candidate(challenger.version) if challenger else None
+        if known is None:
+            raise NotFound(
+                "no challenger waits. A spin leaves one when `[release] automatic = false` and the gate promotes it"
+            )
+        now = at or _now()
+        with self._store.lock("spin", wait=60):
+            release = self._releases.promote(known[0], now)
+            self._trail.record("promote", release.version, by=by, at=now, detail={})
+        return release  # type: ignore[no-any-return]
+
+    def rollback(self, *, by: str = "", at: datetime | None = None) -> Release:
+        """Bring back the champion before this one, now."""
+        now = at or _now()
+        release = self._releases.rollback(now, by)
+        self._trail.record("rollback", release.version, by=by, at=now, detail={})
+        return release  # type: ignore[no-any-return]
+
+    def trail(self) -> list[dict[str, Any]]:
+        """The audit trail: who promoted, rolled back and when; each line holds the hash of the one before."""
+        return self._store.state.trail()
+
+    # --- housekeeping ---
+
+    def export(self, what: str, location: str | Path, format: str | None = None) -> int:
+        """Write interactions, feedback, failures, modes, queue or dataset:<hash> to JSONL, CSV or Parquet."""
+        sink = plugins.create("sinks", format or _format_of(str(location), "sinks"))
+        return sink.write(self._rows(what), str(location))  # type: ignore[no-any-return]
+
+    def _rows(self, what: str) -> Iterator[dict[str, Any]]:
+        simple: dict[str, Callable[[], Iterable[Any]]] = {
+            "failures": lambda: self.failures(limit=10_000),
+            "modes": self.modes,
+            "queue": self.review_queue,
+        }
+        if what in ("interactions", "feedback"):
+            table = getattr(self._fresh_snapshot(), what)
+            return (row for batch in table.order_by("seq").to_pyarrow_batches() for row in batch.to_pylist())
+        if what.startswith("dataset:"):
+            return (to_dict(example) for example in self.dataset(what.partition(":")[2]).examples)
+        if what in simple:
+            return (to_dict(record) for record in simple[what]())
+        raise NotFound(
+            f"{what!r} cannot be exported. There are: interactions, feedback, {', '.join(simple)}, dataset:<hash>"
+        )
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """Make the tables anew from the log; returns the number of rows."""
+        return self._store.tables.rebuild(self._store.log, progress)
+
+    def doctor(self) -> list[dict[str, Any]]:
+        """Check that the parts agree: `name`, `ok` and a line that says what to do, for each."""
+        return loop.examine(self._store, self._releases, self._trail, self.folder)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+
+
+def _format_of(location: str, port: str) -> str:
+    """Which source or sink a file's name asks for."""
+    suffix = Path(location).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise InvalidConfig(
+            f"{location!r} does not say its format. Name one of the installed: {', '.join(plugins.names(port))}"
+        )
+    return _SUFFIXES[suffix]
+
+
+def _tenth_of_spread(examples: Sequence[Example]) -> float:
+    import numpy as np
+
+    return float(np.std([float(example.label) for example in examples])) / 10 or 1e-9

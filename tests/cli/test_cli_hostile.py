@@ -1,0 +1,52 @@
+"""Logged text never gives orders to the terminal, and never becomes markup."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+NAUGHTY = "[red]boo[/red] \x1b[31mescape\x1b]0;title\x07 \x9b2J \u202etxt.exe [link=file:///etc/passwd]x[/link] :boom:"
+
+
+@pytest.fixture
+def hostile(run, answer, product: Path) -> Path:
+    """A product whose every text is an attack: input, output, context, model, error, label, name, comment."""
+    arguments = ["-o", NAUGHTY, "-c", f"device={NAUGHTY}", "--model", "[red]m[/red]", "--error", NAUGHTY, "-f", product]
+    (made,) = answer("log", NAUGHTY, "--confidence", "0.01", *arguments)["ids"]
+    answer("feedback", made, "--rating", "-1", "--comment", NAUGHTY, "--report", NAUGHTY, "-f", product)
+    for item in answer("label", "-f", product)[:2]:
+        answer("label", item["id"], NAUGHTY, "--by", NAUGHTY, "-f", product)
+    return product
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["status"], ["failures", "-n", "60"], ["modes"], ["label"], ["spins"], ["datasets"], ["releases"], ["doctor"]],
+    ids=lambda command: command[0],
+)
+def test_nothing_on_the_screen_is_an_order(run, hostile: Path, command: list[str]) -> None:
+    for columns in (60, 200, 2000):
+        shown = run(*command, "-f", hostile, columns=columns).stdout
+        assert not set(shown) & set("\x1b\x07\x9b\x7f\x08\u202e"), command
+
+
+def test_markup_and_emoji_codes_stay_as_they_were_written(run, hostile: Path) -> None:
+    shown = run("failures", "-n", "60", "-f", hostile, columns=2000).stdout
+    assert "[red]boo[/red]" in shown
+    assert "[link=file:///etc/passwd]x[/link]" in shown
+    assert ":boom:" in shown
+    assert "␛[31mescape" in shown
+
+
+def test_hostile_text_comes_through_json_unchanged_and_harmless(run, hostile: Path) -> None:
+    text = run("failures", "-n", "100", "--json", "-f", hostile).stdout
+    assert not set(text) & set("\x1b\x07\x9b\u202e")
+    assert NAUGHTY in [failure["input"] for failure in json.loads(text)]
+
+
+def test_errors_are_harmless_too(run, hostile: Path) -> None:
+    refused = run("modes", NAUGHTY, "-f", hostile, code=1)
+    assert "[red]boo[/red]" in refused.stderr.replace("\n", " ")
+    assert not set(refused.stderr) & set("\x07\x9b\u202e")

@@ -1,0 +1,157 @@
+"""Each of the five causes is told from the others by what can be counted, and says its numbers."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from flywheel.diagnose import causes
+from flywheel.diagnose.embed import FeatureEmbedder
+from flywheel.records import Evidence, Example, Failure, Mode
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+CENTRES = {label: np.random.default_rng(k).normal(0, 5, 8) for k, label in enumerate("abcde")}
+
+
+class Exact:
+    name = "classification"
+
+    def correct(self, output, truth):
+        return output == truth
+
+    def severity(self, output, truth):
+        return 0.0 if output == truth else 1.0
+
+
+def near(label, rng, spread=1.0):
+    return (CENTRES[label] + rng.normal(0, spread, 8)).tolist()
+
+
+def examples(rng, each=40, without=""):
+    return [
+        Example(id=f"{label}{k}", input=near(label, rng), label=label)
+        for label in CENTRES
+        if label not in without
+        for k in range(each)
+    ]
+
+
+def failing(rng, label, n=30, context=None, labelled=True, spread=1.0, evidence=("negative_rating",)):
+    return [
+        Failure(
+            interaction_id=f"f{k}",
+            at=AT,
+            probability=0.9,
+            input=near(label, rng, spread),
+            output="a" if label != "a" else "b",
+            label=label if labelled else None,
+            context=context(k) if context else {},
+            evidence=tuple(Evidence(kind, kind) for kind in evidence),
+        )
+        for k in range(n)
+    ]
+
+
+def judge(here, known, elsewhere=(), suspects=(), share=0.03, **options):
+    modes = [
+        Mode(id="m-1", name="here", count=30, share=share),
+        Mode(id="m-2", name="elsewhere", count=30, share=share),
+    ]
+    out = causes(
+        modes,
+        {"m-1": here, "m-2": list(elsewhere)},
+        known,
+        embedder=FeatureEmbedder(),
+        suspects=set(suspects),
+        task=Exact(),
+        **options,
+    )
+    return out[0]
+
+
+def test_data_scarcity_when_a_label_was_hardly_taught():
+    rng = np.random.default_rng(0)
+    found = judge(failing(rng, "e"), examples(rng, without="e"))
+    assert found.cause.kind == "data scarcity"
+    assert any("no training examples of it" in line for line in found.cause.evidence)
+    assert "Label about 40 more" in found.cause.remedy
+
+
+def test_data_scarcity_without_labels_by_distance():
+    rng = np.random.default_rng(1)
+    found = judge(failing(rng, "e", labelled=False), examples(rng, without="e"))
+    assert found.cause.kind == "data scarcity"
+
+
+def test_external_noise_when_a_context_stands_out():
+    rng = np.random.default_rng(2)
+    here = failing(rng, "b", context=lambda k: {"scanner": "B"}, spread=4.0)
+    there = [f for f in failing(rng, "c", context=lambda k: {"scanner": "A"})]
+    found = judge(here, examples(rng), there)
+    assert found.cause.kind == "external noise"
+    assert "scanner=B" in found.cause.remedy
+    assert any("scanner=B" in why and "p = " in why for why in found.whys)
+
+
+def test_external_noise_when_calls_break():
+    rng = np.random.default_rng(3)
+    found = judge(failing(rng, "b", labelled=False, evidence=("error",)), examples(rng))
+    assert found.cause.kind == "external noise"
+
+
+def test_label_noise_when_the_neighbours_are_doubted():
+    rng = np.random.default_rng(4)
+    known = examples(rng)
+    found = judge(failing(rng, "b", spread=0.5), known, suspects=[e.id for e in known if e.label == "b"][:25])
+    assert found.cause.kind == "label noise"
+
+
+def test_algorithmic_flaw_when_examples_are_many_near_and_clean():
+    rng = np.random.default_rng(5)
+    found = judge(failing(rng, "b", spread=0.5), examples(rng))
+    assert found.cause.kind == "algorithmic flaw"
+
+
+def test_unknown_when_there_is_too_little_to_say():
+    rng = np.random.default_rng(6)
+    found = judge(failing(rng, "b", n=4, labelled=False, spread=0.5), examples(rng))
+    assert found.cause.kind == "unknown"
+    assert found.cause.remedy
+
+
+def test_a_context_as_common_as_in_the_traffic_is_no_cause(window_of):
+    """False alarms: device is drawn alike for failures and traffic."""
+    rng = np.random.default_rng(7)
+    blamed = 0
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        window = window_of([{"context": {"device": "ios" if draw.random() < 0.4 else "web"}} for _ in range(500)])
+        here = failing(
+            rng, "b", spread=0.5, context=lambda k, draw=draw: {"device": "ios" if draw.random() < 0.4 else "web"}
+        )
+        blamed += judge(here, examples(rng, each=10), window=window).cause.kind == "external noise"
+    assert blamed <= 2
+
+
+def test_risk_grows_with_share_and_with_what_only_labels_show():
+    rng = np.random.default_rng(8)
+    seen = judge(failing(rng, "e"), examples(rng), share=0.1).risk
+    hidden = judge(failing(rng, "e", evidence=("label_wrong",)), examples(rng), share=0.001).risk
+    assert (seen.severity, seen.occurrence, seen.detectability) == (10, 10, 1)
+    assert (hidden.occurrence, hidden.detectability) == (4, 10)
+    assert judge(failing(rng, "e", labelled=False), examples(rng)).risk.severity == 5
+
+
+def test_whys_are_at_most_five_claims_with_numbers_and_repeat_exactly():
+    rng = np.random.default_rng(9)
+    here, known = failing(rng, "e", evidence=("doubt",)), examples(rng, without="e")
+    found = judge(here, known)
+    assert 3 <= len(found.whys) <= 5
+    assert all(any(c.isdigit() for c in why) for why in found.whys[:2])
+    assert found == judge(here, known)
+
+
+@pytest.mark.parametrize("known", [[], [Example(id="1", input=[0.0] * 8, label="a")]])
+def test_no_examples_yet_is_no_crash(known):
+    rng = np.random.default_rng(10)
+    assert judge(failing(rng, "b"), known).cause.kind == "data scarcity"
