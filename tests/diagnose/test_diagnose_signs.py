@@ -1,6 +1,7 @@
 """Every sign of failure says what it claims, and nothing else."""
 
 import pytest
+from diagnose_window import WindowOf as window_of
 
 from flywheel import diagnose
 from flywheel.config import DetectSettings
@@ -13,7 +14,7 @@ def rows_of(table):
     return {row["id"]: row for row in table.to_pyarrow().to_pylist()}
 
 
-def test_each_kind_of_feedback_is_its_own_sign(window_of):
+def test_each_kind_of_feedback_is_its_own_sign():
     window = window_of(
         [{"output": "a", "confidence": 0.8} for _ in range(9)],
         [
@@ -48,7 +49,7 @@ def test_each_kind_of_feedback_is_its_own_sign(window_of):
     assert found["i8"]["doubt"] == pytest.approx(0.2)
 
 
-def test_the_last_word_counts_and_a_reviewer_outweighs_a_user(window_of):
+def test_the_last_word_counts_and_a_reviewer_outweighs_a_user():
     window = window_of(
         [{"output": "a"}, {"output": "a"}, {"output": "a"}],
         [
@@ -66,7 +67,7 @@ def test_the_last_word_counts_and_a_reviewer_outweighs_a_user(window_of):
     assert found["i3"]["label_wrong"] == 0.0
 
 
-def test_errors_and_slow_answers(window_of):
+def test_errors_and_slow_answers():
     window = window_of([{"error": "Timeout"}, {"error": ""}, {"latency_ms": 900.0}, {"latency_ms": 100.0}, {}])
     found = rows_of(diagnose.signs(window, DetectSettings(latency_ms=500.0)))
     assert [found[f"i{k}"]["error"] for k in range(1, 6)] == [1, 0, 0, 0, 0]
@@ -91,7 +92,7 @@ def test_errors_and_slow_answers(window_of):
         ("I work at a bank", False),
     ],
 )
-def test_a_complaint_is_told_from_praise(window_of, comment, complains):
+def test_a_complaint_is_told_from_praise(comment, complains):
     window = window_of([{}], [{"of": "i1", "kind": "comment", "value": comment}])
     assert rows_of(diagnose.signs(window, DetectSettings()))["i1"]["negative_comment"] == float(complains)
 
@@ -115,7 +116,7 @@ class AnyCase:
         return str(output).lower() == str(truth).lower()
 
 
-def test_the_task_says_what_differs(window_of):
+def test_the_task_says_what_differs():
     label = {"kind": "label", "source": "system"}
     numbers = window_of(
         [{"output": 3.0}, {"output": 3}, {"output": 3}],
@@ -136,7 +137,7 @@ def test_the_task_says_what_differs(window_of):
     ]
 
 
-def test_detector_plugins_add_a_column_each(window_of):
+def test_detector_plugins_add_a_column_each():
     asked = [
         {"input": "where is my card", "user": "u1", "latency_ms": 100.0},
         {"input": "where is my card?", "user": "u1", "latency_ms": 100.0},
@@ -150,7 +151,7 @@ def test_detector_plugins_add_a_column_each(window_of):
     assert [found[f"i{k}"]["slow"] for k in range(1, 6)] == [0, 0, 1, 0, 0]
 
 
-def test_a_repetition_later_than_a_minute_is_a_new_question(window_of):
+def test_a_repetition_later_than_a_minute_is_a_new_question():
     from datetime import UTC, datetime, timedelta
 
     start = datetime(2026, 1, 1, tzinfo=UTC)
@@ -159,18 +160,18 @@ def test_a_repetition_later_than_a_minute_is_a_new_question(window_of):
     assert [found[f"i{k}"]["repeated"] for k in (1, 2, 3)] == [1, 0, 0]
 
 
-def test_a_detector_may_not_take_a_columns_name(window_of):
+def test_a_detector_may_not_take_a_columns_name():
     detector = Slow()
     detector.name = "id"
     with pytest.raises(InvalidConfig, match="'id'"):
         diagnose.signs(window_of([{}]), DetectSettings(), [detector])
 
 
-def test_an_empty_window_has_no_signs(window_of):
+def test_an_empty_window_has_no_signs():
     assert diagnose.signs(window_of([]), DetectSettings()).count().to_pyarrow().as_py() == 0
 
 
-def test_context_shares_count_words_and_flags(window_of):
+def test_context_shares_count_words_and_flags():
     seen = [{"context": {"device": "ios", "beta": True, "age": 3}}] * 3 + [{"context": {"device": "web"}}]
     assert context_shares(window_of([dict(one) for one in seen])) == {
         "beta=true": 0.75,

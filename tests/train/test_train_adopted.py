@@ -31,7 +31,9 @@ def test_an_estimator_answers_the_same_after_a_round_trip(model, tmp_path):
 
 
 def test_texts_and_numbers(tmp_path):
-    save_adopted(make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["ab cd", "ef gh"] * 5, [0, 1] * 5), tmp_path)
+    save_adopted(
+        make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["ab cd", "ef gh"] * 5, [0, 1] * 5), tmp_path
+    )
     assert load_adopted(tmp_path).predict(["ab"]).outputs == [0]
     save_adopted(LinearRegression().fit(X, X[:, 1]), tmp_path)
     assert load_adopted(tmp_path).predict(X[:1].tolist()).outputs[0] == pytest.approx(X[0, 1])

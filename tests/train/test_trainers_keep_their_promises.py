@@ -1,4 +1,5 @@
-"""Every built-in trainer: learns, calibrates, repeats itself, survives bad inputs, and comes back from disk the same."""
+"""Every built-in trainer: learns, calibrates, repeats itself, survives bad inputs, and comes back from disk the
+same."""
 
 import json
 import time
@@ -49,7 +50,11 @@ def digits(rows):
 CASES = {
     "text": (text.make_trainer, cards, 0.97),
     "tabular": (tabular.make_trainer, people, 0.9),
-    "vector": (vector.make_trainer, lambda n=400, seed=0: digits(np.random.default_rng(seed).permutation(1797)[:n]), 0.9),
+    "vector": (
+        vector.make_trainer,
+        lambda n=400, seed=0: digits(np.random.default_rng(seed).permutation(1797)[:n]),
+        0.9,
+    ),
 }
 WRONG = [None, "", "word", 7, [], {}, {"nope": 1}, [None] * 64, ["a"] * 64, [1.0, 2.0], [float("nan")] * 64, True]
 
@@ -124,7 +129,7 @@ def test_a_single_class_is_answered_for_sure(case):
 def test_labels_may_be_any_json(case):
     _, make, data, _ = case
     inputs, labels = data(150)
-    names = {name: value for name, value in zip(sorted(set(labels)), [["a", 1], {"b": None}, True, 4, "4"] * 2, strict=False)}
+    names = dict(zip(sorted(set(labels)), [["a", 1], {"b": None}, True, 4, "4"] * 2, strict=False))
     wanted = [names[label] for label in labels]
     said = make().fit(made(inputs, wanted)).predict(inputs).outputs
     assert np.mean([a == b and type(a) is type(b) for a, b in zip(said, wanted, strict=True)]) > 0.9
@@ -255,7 +260,7 @@ def test_foreign_and_broken_files_are_refused(name, tmp_path):
 
     make, data, _ = CASES[name]
     trainer = make()
-    with pytest.raises(NotFound, match="model.json"):
+    with pytest.raises(NotFound, match=r"model\.json"):
         trainer.load(tmp_path)
     trainer.save(trainer.fit(made(*data(60))), tmp_path)
     skops.io.dump({"trees": FunctionTransformer(time.sleep)}, tmp_path / "model.skops")

@@ -118,6 +118,7 @@ def _brought(door: Door, spins: Sequence[Mapping[str, Any]]) -> None:
     for spin in spins[-_SPINS:]:
         verdict, receipt = spin.get("verdict"), spin.get("receipt")
         said = verdict["decision"] if verdict else spin["state"]
+        after = _estimate(receipt, "after")
         rows.append(
             [
                 str(spin["number"]),
@@ -125,15 +126,13 @@ def _brought(door: Door, spins: Sequence[Mapping[str, Any]]) -> None:
                 f"{verdict['fixed']} of {verdict['failures']}" if verdict else None,
                 f"{verdict['broke']} of {verdict['kept']}" if verdict else None,
                 number(spin["labels"]),
-                f"{percent(_estimate(receipt, 'before'))} → {percent(_estimate(receipt, 'after'))}"
-                if receipt
-                else None,
+                f"{percent(_estimate(receipt, 'before'))} → {percent(after)}" if after is not None else None,
             ]
         )
     door.screen.table([">spin", "verdict", ">fixed", ">broke", ">labels", "accuracy"], rows)
-    after = [_estimate(spin["receipt"], "after") for spin in spins if spin.get("receipt")]
-    if len([value for value in after if value is not None]) > 1:
-        door.screen.parts(("  accuracy ", "dim"), (spark(after[-40:]), "green"), (f" {percent(after[-1])}", "bold"))
+    course = [value for value in (_estimate(spin.get("receipt"), "after") for spin in spins) if value is not None]
+    if len(course) > 1:
+        door.screen.parts(("  accuracy ", "dim"), (spark(course[-40:]), "green"), (f" {percent(course[-1])}", "bold"))
     last = next((spin["receipt"]["line"] for spin in reversed(spins) if spin.get("receipt")), "")
     if last:
         door.screen.line(f"  {last}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flywheel.cli.door import Door, Folder, Json, opened
-from flywheel.cli.text import bar, clean, number, percent, short
+from flywheel.cli.text import bar, number, percent, short
 from flywheel.errors import NotFound
 
 if TYPE_CHECKING:
@@ -131,7 +131,9 @@ def _show_mode(door: Door, mode: Mode) -> None:
         show.heading("What sets it apart")
         strongest = sorted(mode.signature.items(), key=lambda term: -term[1])[:8]
         top = strongest[0][1] or 1.0
-        show.table(["sign", "weight"], [[clean(term), (bar(weight / top, 10), "yellow")] for term, weight in strongest])
+        show.table(
+            ["sign", "weight"], [[short(term, 40), (bar(weight / top, 10), "yellow")] for term, weight in strongest]
+        )
     examples = door.wheel.failures(limit=5, mode=mode.id)
     if examples:
         show.heading("For example")

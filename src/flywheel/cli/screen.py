@@ -53,7 +53,7 @@ class Screen:
         """Print a line, or a paragraph whose every line keeps the indent of its first."""
         text = clean(value)
         indent = len(text) - len(text.lstrip(" "))
-        self.out.print(Padding(Text(text[indent:], style=style), (0, 0, 0, indent)))
+        self.out.print(Padding(Text(text[indent:], style=style), (0, 0, 0, indent), expand=False) if text else "")
 
     def parts(self, *cells: Cell) -> None:
         """Print several pieces with their own styles on one line."""
@@ -85,7 +85,7 @@ class Screen:
             )
         for row in rows:
             table.add_row(*[_text(cell) for cell in row])
-        self.out.print(Padding(table, (0, 0, 0, indent)))
+        self.out.print(Padding(table, (0, 0, 0, indent), expand=False))
 
     def problem(self, value: Any) -> None:
         """Print an error in red on standard error."""

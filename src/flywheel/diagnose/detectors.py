@@ -30,16 +30,15 @@ class Repeated:
         """Interactions that were asked again soon after."""
         t = interactions
         who = ibis.coalesce(t.session, t.user)
-        asked = t.filter(who.notnull()).select(
-            "id", "at", "seq", who=ibis.coalesce(t.session, t.user), raw=t.input, text=t.input_text.substr(0, 200)
-        )
+        # Only ids and times are sorted; the texts join the few pairs that are left.
+        asked = t.filter(who.notnull()).select("id", "at", "seq", who=who)
         turn = ibis.window(group_by="who", order_by=["at", "seq"])
-        asked = asked.mutate(
-            next_at=asked.at.lead().over(turn),
-            next_raw=asked.raw.lead().over(turn),
-            next_text=asked.text.lead().over(turn),
-        )
-        soon = asked.filter((asked.next_at.epoch_seconds() - asked.at.epoch_seconds()) <= self.seconds)
+        asked = asked.mutate(next_at=asked.at.lead().over(turn), next_id=asked.id.lead().over(turn))
+        pairs = asked.filter((asked.next_at.epoch_seconds() - asked.at.epoch_seconds()) <= self.seconds)
+        first = t.select(first_id="id", raw="input", text=t.input_text.substr(0, 200))
+        second = t.select(second_id="id", next_raw="input", next_text=t.input_text.substr(0, 200))
+        soon = pairs.select("id", "next_id").inner_join(first, [("id", "first_id")])
+        soon = soon.inner_join(second, [("next_id", "second_id")])
         longest = ibis.greatest(soon.text.length(), soon.next_text.length(), 1)
         near = (1.0 - 2.0 * soon.text.levenshtein(soon.next_text) / longest).fill_null(0.0)
         strength = (soon.raw == soon.next_raw).ifelse(1.0, near)

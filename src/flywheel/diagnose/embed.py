@@ -227,7 +227,8 @@ def _reduce(
         kept = centred
     else:
         rank = min(dimensions, n, d - 1)
-        with threadpool_limits(limits=1):
+        # A batch of equal rows has no variance to explain, which is no fault.
+        with threadpool_limits(limits=1), np.errstate(invalid="ignore", divide="ignore"):
             kept = TruncatedSVD(rank, random_state=seed).fit_transform(matrix) if rank > 0 else np.zeros((n, 0))
     out = np.zeros((n, dimensions))
     out[:, : kept.shape[1]] = kept

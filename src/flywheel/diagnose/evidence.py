@@ -43,8 +43,15 @@ USER_LABEL = 0.8
 class Window(Protocol):
     """What diagnosis needs of a snapshot's window: its two tables, its size, and whole records by id."""
 
-    interactions: Any
-    feedback: Any
+    @property
+    def interactions(self) -> Any:
+        """One row per interaction."""
+        ...
+
+    @property
+    def feedback(self) -> Any:
+        """One row per feedback, about any interaction."""
+        ...
 
     def count(self) -> int:
         """Number of interactions."""

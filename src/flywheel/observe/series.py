@@ -16,8 +16,15 @@ EVERY = {"minute": "m", "hour": "h", "day": "D"}
 class Seen(Protocol):
     """What observation needs of a snapshot: its two tables."""
 
-    interactions: Any
-    feedback: Any
+    @property
+    def interactions(self) -> Any:
+        """One row per interaction."""
+        ...
+
+    @property
+    def feedback(self) -> Any:
+        """One row per feedback, about any interaction."""
+        ...
 
 
 def metrics(snapshot: Seen, every: str = "hour") -> list[dict[str, Any]]:

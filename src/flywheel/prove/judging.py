@@ -17,8 +17,8 @@ sides by cross-fitting, and of fresh *audit* labels, which were drawn uniformly.
 failures stay out of it: they favour the candidate. They do count in the budget of negative flips, where they can only
 hurt it.
 
-**Many looks.** Labels gather over spins until they decide; look k spends alpha · 6/(π²k²), in all never more than
-alpha.
+**Many looks.** Labels gather over spins until they decide, and every spin brings fresh ones. Looks are counted and
+shown; each of the first five has the whole alpha, later ones less (`exact.spent_alpha`).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def gate(
         regression,
         classes_check(suite, settings.slice_margin, _HARM_ALPHA),
         *slices_check(suite, protected, settings.slice_margin, _HARM_ALPHA),
-        _flips(pairs, settings.max_broken_share),
+        _flips(suite, settings.max_broken_share),
         reopened_check(pairs, fixed_modes or {}),
     ]
     if latency is not None:

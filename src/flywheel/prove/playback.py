@@ -49,16 +49,19 @@ def _function(model: Model, as_text: bool) -> Any:
         values = [None if text is None else json.loads(text) for text in inputs.to_pylist()]
         outputs, sure = _ask(model, values)
         if as_text:
-            rows = [
-                json.dumps({"output": o, "confidence": c}, ensure_ascii=False)
-                for o, c in zip(outputs, sure, strict=True)
-            ]
+            rows = [_row(output, confidence) for output, confidence in zip(outputs, sure, strict=True)]
             return pa.array(rows, pa.string())
         texts = pa.array([json.dumps(o, ensure_ascii=False, separators=(",", ":")) for o in outputs], pa.string())
         return pa.StructArray.from_arrays([texts, pa.array(sure, pa.float64())], fields=list(_ARROW))
 
     kind = dt.string if as_text else _STRUCT
     return ibis.udf.scalar.pyarrow(answer, name=f"flywheel_answer_{next(_COUNTER)}", signature=((dt.string,), kind))
+
+
+def _row(output: Any, confidence: float | None) -> str:
+    """One answer as JSON; an absent confidence is left out, so that the engine reads null and not the word."""
+    row = {"output": output} if confidence is None else {"output": output, "confidence": confidence}
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
 def _ask(model: Model, values: list[Any]) -> tuple[list[Any], list[float | None]]:

@@ -52,14 +52,14 @@ class Regression:
 
     @classmethod
     def for_labels(cls, labels: Sequence[Any], tolerance: float = 0.0) -> Regression:
-        """Use `tolerance`, or with 0 a tenth of the labels' standard deviation."""
+        """Use `tolerance`, or with 0 a quarter of the labels' standard deviation."""
         if tolerance > 0:
             return cls(tolerance)
         numbers = [n for n in map(_number, labels) if n is not None]
         if len(numbers) < 2:
             return cls(0.0)
         mean = math.fsum(numbers) / len(numbers)
-        return cls(0.1 * math.sqrt(math.fsum((n - mean) ** 2 for n in numbers) / len(numbers)))
+        return cls(0.25 * math.sqrt(math.fsum((n - mean) ** 2 for n in numbers) / len(numbers)))
 
     def correct(self, output: Any, truth: Any) -> bool:
         """Is it near enough? An output that is no finite number is wrong."""

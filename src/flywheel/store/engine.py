@@ -103,22 +103,26 @@ class _Spark:
             raise MissingExtra(
                 "store.engine is 'spark', and pyspark is not installed. Run: pip install 'dataflywheel[spark]'"
             ) from missing
-        session = SparkSession.builder.appName("flywheel").config("spark.sql.session.timeZone", "UTC").getOrCreate()
-        self._connection = ibis.pyspark.connect(session)
+        builder = SparkSession.builder.appName("flywheel").config("spark.sql.session.timeZone", "UTC")
+        self._session = builder.getOrCreate()
+        self._connection = ibis.pyspark.connect(self._session)
         self._known: dict[str, ibis.Table] = {}
 
     def table(self, pinned: Pinned) -> ibis.Table:
         if pinned.name not in self._known:
-            if pinned.files:
-                found = self._connection.read_parquet(list(pinned.files), table_name=pinned.name, mergeSchema=True)
-                self._known[pinned.name] = _complete(found, pinned)
-            elif pinned.dataset is not None:
+            if pinned.dataset is not None:
                 raise InvalidConfig(
                     "store.engine 'spark' does not read tables in an object store. Use a folder that all workers see"
                 )
-            else:
-                self._known[pinned.name] = ibis.memtable(pinned.schema.empty_table())
+            self._known[pinned.name] = self._open(pinned)
         return self._known[pinned.name]
+
+    def _open(self, pinned: Pinned) -> ibis.Table:
+        if not pinned.files:
+            return ibis.memtable(pinned.schema.empty_table())
+        frame = self._session.read.option("mergeSchema", "true").parquet(*pinned.files)
+        frame.createOrReplaceTempView(pinned.name)
+        return _complete(self._connection.table(pinned.name), pinned)
 
     def close(self) -> None:
         self._known.clear()

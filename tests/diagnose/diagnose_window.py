@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import ibis
 import pyarrow as pa
-import pytest
 
 from flywheel.records import Interaction
 
@@ -50,7 +49,7 @@ def random_number(identity):
     return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=6).digest()) / 2**48
 
 
-class Rows:
+class WindowOf:
     """What the store's Snapshot offers to a room, over rows in memory."""
 
     def __init__(self, interactions, feedback=()):
@@ -117,9 +116,3 @@ def _type(values):
     if known and all(isinstance(v, bool) for v in known):
         return "boolean"
     return "string" if any(isinstance(v, str) for v in known) else "float64"
-
-
-@pytest.fixture
-def window_of():
-    """Build a window: `window_of(interactions, feedback)` with rows as plain dicts."""
-    return Rows

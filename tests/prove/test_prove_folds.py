@@ -1,0 +1,135 @@
+"""Cross-fitting: nothing is ever answered by a model that saw it, or its near-duplicate."""
+
+import time
+
+import pytest
+
+from flywheel.errors import NothingToLearn
+from flywheel.ports import Predictions
+from flywheel.prove import Answer, agreement, answers, compare_latency, crossfit, pairs, placebo
+from flywheel.prove.tasks import Classification
+from flywheel.records import Dataset, Example
+
+TASK = Classification()
+
+
+class Parrot:
+    """Knows by heart what it saw; of anything else it says 'never seen'. Remembers who taught it."""
+
+    name = "parrot"
+
+    def __init__(self):
+        self.fits = []
+
+    def fit(self, dataset, base=None, seed=0):
+        self.fits.append((dataset, base, seed))
+        return ParrotModel({str(e.input): e.label for e in dataset.examples} | (base.known if base else {}))
+
+
+class ParrotModel:
+    def __init__(self, known):
+        self.known = known
+
+    def predict(self, inputs):
+        return Predictions([self.known.get(str(value), "never seen") for value in inputs])
+
+
+def rows(n=20, **more):
+    return [Example(id=f"e{i}", input=i, label=f"l{i}", group=f"g{i}", fold=i % 5, **more) for i in range(n)]
+
+
+def data(examples):
+    return Dataset(hash="d", examples=tuple(examples))
+
+
+def test_no_example_is_answered_by_a_model_that_saw_it():
+    trainer, seen = Parrot(), []
+    found = crossfit(trainer, data(rows()), seed=7, progress=lambda step, share: seen.append((step, share)))
+    assert {a.output for a in found.values()} == {"never seen"}
+    assert list(found) == [f"e{i}" for i in range(20)]
+    assert len(trainer.fits) == 5
+    assert {seed for _, _, seed in trainer.fits} == {7}
+    assert len({d.hash for d, _, _ in trainer.fits}) == 5
+    assert seen[-1] == ("replay", 1.0)
+
+
+def test_a_group_that_straddles_folds_is_still_kept_apart():
+    twins = [
+        Example(id="a", input="same", label="x", group="twins", fold=0),
+        Example(id="b", input="same", label="x", group="twins", fold=1),
+    ]
+    found = crossfit(Parrot(), data(rows() + twins))
+    assert found["a"].output == found["b"].output == "never seen"
+
+
+def test_synthetic_examples_train_but_are_not_tested():
+    made = [Example(id="s", input="s", label="s", origin="synthetic", group="s", fold=0)]
+    trainer = Parrot()
+    assert "s" not in crossfit(trainer, data(rows() + made))
+    assert any(e.id == "s" for e in trainer.fits[1][0].examples)
+    with pytest.raises(NothingToLearn, match="one fold"):
+        crossfit(Parrot(), data([e for e in rows() if e.fold == 0]))
+
+
+def test_what_the_base_saw_is_answered_without_it():
+    base = ParrotModel({"0": "l0", "1": "l1", "2": "l2", "6": "l6"})
+    found = crossfit(Parrot(), data(rows()), base=base, base_saw=["e0", "e1", "e2"])
+    assert found["e1"].output == "never seen"
+    assert found["e6"].output == "l6"  # the base may answer what nobody taught it from this dataset
+
+
+def test_the_placebo_never_sees_a_fresh_label_nor_its_fold():
+    old, fresh = rows(20), [Example(id="f", input="f", label="f", group="f", fold=2, spin=1)]
+    trainer = Parrot()
+    assert placebo(trainer, data(old + fresh), fresh, seed=9) == {"f": Answer("never seen")}
+    ((taught, base, seed),) = trainer.fits
+    assert base is None
+    assert seed == 9
+    assert {e.fold for e in taught.examples} == {0, 1, 3, 4}
+    placebo(trainer, data(old), fresh, seed=9, matched=False)
+    assert len(trainer.fits[1][0].examples) == 20
+    with pytest.raises(NothingToLearn, match="placebo"):
+        placebo(trainer, data(fresh), fresh, seed=9)
+
+
+def test_pairs_line_up_by_id():
+    examples = [*rows(4), Example(id="s", input="s", label="s", origin="synthetic")]
+    known = {e.id: Answer(e.label) for e in examples}
+    wrong = {e.id: Answer("no", 0.3) for e in examples}
+    lined = pairs(examples, task=TASK, fresh=["e1"], champion=wrong, candidate=known, placebo={"e1": Answer("l1")})
+    assert [p.example.id for p in lined] == ["e0", "e1", "e2", "e3"]
+    assert [p.fresh for p in lined] == [False, True, False, False]
+    assert all(p.candidate_right and not p.champion_right for p in lined)
+    assert [p.placebo_right for p in lined] == [None, True, None, None]
+    assert pairs(examples, task=TASK, fresh=[], champion={}, candidate=known) == []
+
+
+def test_agreement_finds_a_damaged_artefact():
+    examples = rows(10)
+    right = {e.id: Answer(e.label) for e in examples}
+    sound, damaged = Parrot().fit(data(examples)), Parrot().fit(data(examples[:3]))
+    assert agreement(sound, data(examples), right, TASK) == 1.0
+    assert agreement(damaged, data(examples), right, TASK) == 0.3
+    assert agreement(sound, data(examples), {"e0": Answer("wrong")}, TASK) is None
+    assert answers(sound, examples[:1]) == {"e0": Answer("l0")}
+
+
+def test_ten_times_the_work_takes_about_ten_times_as_long():
+    class Worker:
+        def __init__(self, times):
+            self.times = times
+
+        def predict(self, inputs):
+            total = 0
+            for _ in range(2000 * self.times):
+                total += 1
+            return Predictions([total] * len(inputs))
+
+    old, new = compare_latency(Worker(1), Worker(10), [1, 2, 3])
+    assert new / old > 4
+    old, new = compare_latency(Worker(4), Worker(4), [1, 2, 3])
+    assert new / old < 2
+    assert compare_latency(Worker(1), Worker(1), []) == (0.0, 0.0)
+    start = time.perf_counter()
+    compare_latency(Worker(1), Worker(300), [1])
+    assert time.perf_counter() - start < 20

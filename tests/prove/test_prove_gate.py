@@ -1,0 +1,182 @@
+"""The gate: what it promotes, what it refuses, what it waits for, and what it says."""
+
+import numpy as np
+import pytest
+
+from flywheel.config import GateSettings
+from flywheel.prove import Pair, gate
+from flywheel.records import Example, from_dict, to_dict
+
+SETTINGS = GateSettings()
+
+
+def pair(i, old, new, *, fresh=False, control=None, **example):
+    example.setdefault("label", i % 4)
+    example.setdefault("group", f"g{i}")
+    return Pair(
+        example=Example(id=f"e{i}", input=[i], **example), champion=0, candidate=0, champion_right=bool(old),
+        candidate_right=bool(new), fresh=fresh, placebo_right=None if control is None else bool(control),
+    )  # fmt: skip
+
+
+def many(start, n, old, new, **more):
+    return [pair(i, old, new, **more) for i in range(start, start + n)]
+
+
+def good(suite=900):
+    """40 fresh labels, 31 failures: 25 fixed, none broken; the placebo fixes 3. In the suite 5 fixed, 2 broken."""
+    fresh = [pair(i, i >= 31, i < 25 or i >= 31, fresh=True, control=i < 3 or i >= 31, mode="m1") for i in range(40)]
+    old = many(100, suite - 50, 1, 1) + many(5000, 43, 0, 0) + many(6000, 5, 0, 1) + many(7000, 2, 1, 0)
+    return fresh + old
+
+
+def outcome(verdict, name):
+    return next(check for check in verdict.checks if check.name == name)
+
+
+def test_a_real_improvement_is_promoted_with_its_numbers():
+    verdict = gate(good(), settings=SETTINGS, targeted=["m1", "m2"], latency=(1.0, 1.1), agreement=0.99)
+    assert verdict.decision == "promote"
+    assert (verdict.fixed, verdict.failures, verdict.broke, verdict.kept) == (30, 79, 2, 861)
+    assert verdict.modes_fixed == ("m1",)
+    assert verdict.need == 0
+    assert outcome(verdict, "superiority").line.startswith(
+        "on 40 new labels: fixed 25 of 31 known failures, broke 0 of 9 (p = "
+    )
+    assert "the same learner without the new labels fixes 3 of those 31" in outcome(verdict, "placebo").line
+    assert "broke 2 of 861" in outcome(verdict, "negative flips").line
+    assert "margin 2.0%; the smallest loss it could have seen is" in outcome(verdict, "regression").line
+    assert from_dict(type(verdict), to_dict(verdict)).decision == "promote"
+
+
+def test_luck_on_selected_labels_is_not_enough():
+    """The candidate 'fixes' 12 of 31, but so does the placebo: regression to the mean."""
+    fresh = [pair(i, i >= 31, i < 12 or i >= 31, fresh=True, control=6 <= i < 18 or i >= 31) for i in range(40)]
+    verdict = gate(fresh + many(100, 300, 1, 1), settings=SETTINGS)
+    assert outcome(verdict, "superiority").outcome == "pass"
+    assert outcome(verdict, "placebo").outcome != "pass"
+    assert verdict.decision != "promote"
+
+
+def test_without_a_placebo_only_random_labels_count():
+    fresh = [pair(i, i >= 31, 1, fresh=True, audit=i >= 35) for i in range(40)]
+    verdict = gate(fresh + many(100, 300, 1, 1), settings=SETTINGS)
+    assert verdict.decision == "need labels"
+    assert "on 5 random audit labels" in outcome(verdict, "superiority").line
+
+
+def test_too_few_labels_ask_for_more():
+    fresh = [pair(i, i >= 4, 1, fresh=True, control=i >= 4) for i in range(8)]
+    verdict = gate(fresh + many(100, 300, 1, 1), settings=SETTINGS)
+    assert verdict.decision == "need labels"
+    assert 1 <= verdict.need <= 40
+    assert f"about {verdict.need} more labels would decide" in str(verdict)
+    assert gate([], settings=SETTINGS).decision == "need labels"
+
+
+def test_looks_beyond_the_fifth_ask_for_stronger_evidence():
+    fresh = [pair(i, i >= 7, 1, fresh=True, control=i >= 7) for i in range(20)]
+    rows = fresh + many(100, 300, 1, 1)
+    assert gate(rows, settings=SETTINGS, look=1).decision == "promote"
+    assert gate(rows, settings=SETTINGS, look=20).decision == "need labels"
+
+
+def test_copies_of_one_question_are_one_piece_of_evidence():
+    fresh = [pair(i, 0, 1, fresh=True, control=0, group="same") for i in range(20)]
+    verdict = gate(fresh + many(100, 300, 1, 1), settings=SETTINGS)
+    assert verdict.decision == "need labels"
+    assert outcome(verdict, "superiority").values["labels"] == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (many(8000, 60, 1, 0, label=9), "regression"),
+        (many(8000, 12, 1, 0, label=9), "classes"),
+        (many(8000, 4, 1, 0, label=9), "classes"),
+        (many(8000, 80, 1, 0), "negative flips"),
+        (many(8000, 12, 1, 0, context={"device": "ios"}), "slice device"),
+        (many(8000, 3, 1, 0, mode="m7"), "fixed modes"),
+    ],
+    ids=["accuracy", "class", "small class gone", "flips", "slice", "mode"],
+)
+def test_harm_is_refused_however_much_is_fixed(harm, named):
+    context = many(9000, 40, 1, 1, context={"device": "web"})
+    verdict = gate(
+        good() + harm + context,
+        settings=SETTINGS,
+        protected=["device"],
+        fixed_modes={"m7": [p.example.id for p in harm if p.example.mode == "m7"]},
+    )
+    assert verdict.decision == "reject"
+    assert outcome(verdict, named).outcome == "fail"
+
+
+def test_the_artefact_is_held_to_its_limits():
+    for more, named in (
+        ({"latency": (1.0, 10.0)}, "latency"),
+        ({"latency": (1.0, 2.1)}, "latency"),
+        ({"cost": (1.0, 3.0)}, "cost"),
+        ({"agreement": 0.5}, "artefact"),
+    ):
+        verdict = gate(good(), settings=SETTINGS, **more)
+        assert verdict.decision == "reject"
+        assert [check.name for check in verdict.checks if check.outcome == "fail"] == [named]
+    slow = GateSettings(latency_ms=5.0)
+    assert gate(good(), settings=slow, latency=(4.0, 6.0)).decision == "reject"
+    assert gate(good(), settings=slow, latency=(4.0, 4.5)).decision == "promote"
+
+
+def test_a_small_suite_says_what_it_could_not_see():
+    verdict = gate(good(60), settings=SETTINGS)
+    check = outcome(verdict, "regression")
+    assert check.values["smallest_loss_seen"] > SETTINGS.margin
+    assert not check.values["proven"]
+    assert check.outcome == "pass"
+    lossy = gate([p for p in good(60) if p.candidate_right or not p.fresh] + many(8000, 3, 1, 0), settings=SETTINGS)
+    assert outcome(lossy, "regression").outcome != "fail"
+
+
+def test_slices_too_small_are_said_to_be():
+    rows = good() + many(8000, 3, 1, 1, context={"device": "tv"})
+    line = outcome(gate(rows, settings=SETTINGS, protected=["device"]), "slice device").line
+    assert "1 of 1 have fewer than 5 examples: too few to judge" in line
+
+
+def test_numbers_are_no_classes():
+    rows = [pair(i, 1, 1, label=i + 0.5) for i in range(60)]
+    assert "no classes to judge" in outcome(gate(rows, settings=SETTINGS), "classes").line
+
+
+def test_order_does_not_matter():
+    rows = good()
+    turned = gate(rows[::-1], settings=SETTINGS)
+    straight = gate(rows, settings=SETTINGS)
+    assert [(c.name, c.outcome, c.line) for c in turned.checks] == [
+        (c.name, c.outcome, c.line) for c in straight.checks
+    ]
+
+
+def test_level_and_power_under_selection():
+    """Champion, placebo and candidate err independently on 20 % of cases; only cases the champion got wrong are
+    labelled.
+
+    Then candidate against champion alone is nearly always 'significant', while the gate keeps its level; and a
+    candidate that learnt to fix three quarters of such cases is promoted nearly always.
+    """
+    rng = np.random.default_rng(0)
+
+    def promoted(right):
+        lucky, passed = 0, 0
+        for _ in range(400):
+            new, control = rng.random(40) < right, rng.random(40) < 0.4
+            rows = [pair(i, i >= 32, new[i] or i >= 32, fresh=True, control=control[i] or i >= 32) for i in range(40)]
+            verdict = gate(rows + many(100, 200, 1, 1), settings=SETTINGS)
+            lucky += outcome(verdict, "superiority").outcome == "pass"
+            passed += verdict.decision == "promote"
+        return lucky / 400, passed / 400
+
+    lucky, passed = promoted(0.4)
+    assert lucky > 0.9
+    assert passed <= 0.05
+    assert promoted(0.85)[1] > 0.9

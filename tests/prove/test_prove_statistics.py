@@ -1,0 +1,108 @@
+"""The tests behind a verdict: known answers, level under the null, power."""
+
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from flywheel.prove.exact import (
+    labels_needed,
+    loss_interval,
+    proportion,
+    sign_test,
+    smallest_loss_seen,
+    spent_alpha,
+)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(9, 1), (5, 0), (0, 5), (31, 2), (10, 10), (0, 0)])
+def test_sign_test_is_the_binomial_tail(wins, losses):
+    n = wins + losses
+    assert sign_test(wins, losses) == pytest.approx(sum(comb(n, k) for k in range(wins, n + 1)) / 2**n)
+
+
+def test_sign_test_keeps_its_level_and_finds_a_lead():
+    rng = np.random.default_rng(0)
+    differ = rng.binomial(40, 0.4, 4000)
+    for chance, least, most in ((0.5, 0.0, 0.05), (0.85, 0.8, 1.0)):
+        wins = rng.binomial(differ, chance)
+        share = np.mean([sign_test(int(w), int(d - w)) <= 0.05 for w, d in zip(wins, differ, strict=True)])
+        assert least <= share <= most + 0.007
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (8, 10), (10, 10), (2, 900), (31, 40)])
+def test_proportion_is_clopper_pearson(k, n):
+    wanted = stats.binomtest(k, n).proportion_ci(0.95, "exact")
+    assert proportion(k, n, 0.025) == pytest.approx((wanted.low, wanted.high))
+
+
+def _brute_upper(losses, wins, n, alpha):
+    """Tango's limit from its definition: maximise the trinomial likelihood under each difference, by search."""
+    z = stats.norm.isf(alpha)
+    for delta in np.linspace((losses - wins) / n, 0.5, 4000)[1:]:
+        q = np.linspace(max(0, -delta), (1 - delta) / 2, 4001)[1:-1]  # the chance of a win; of a loss it is q + delta
+        loglik = losses * np.log(q + delta) + wins * np.log(q) + (n - losses - wins) * np.log(1 - 2 * q - delta)
+        best = q[np.argmax(loglik)]
+        if (losses - wins - n * delta) / np.sqrt(n * (2 * best + delta * (1 - delta))) <= -z:
+            return delta
+    return 0.5
+
+
+@pytest.mark.parametrize(("losses", "wins", "n"), [(1, 0, 44), (4, 3, 158), (10, 4, 120), (2, 8, 60)])
+def test_loss_interval_is_tangos(losses, wins, n):
+    assert loss_interval(losses, wins, n)[1] == pytest.approx(_brute_upper(losses, wins, n, 0.05), abs=2e-3)
+
+
+def test_loss_interval_without_any_difference_has_a_closed_form():
+    z2 = stats.norm.isf(0.05) ** 2
+    assert loss_interval(0, 0, 200)[1] == pytest.approx(z2 / (200 + z2), rel=1e-6)
+    assert loss_interval(0, 0, 0) == (-1.0, 1.0)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 400))
+def test_loss_interval_holds_the_estimate_and_mirrors(losses, wins, same):
+    n = losses + wins + same
+    if n == 0:
+        return
+    low, high = loss_interval(losses, wins, n)
+    assert -1 <= low <= (losses - wins) / n + 1e-9
+    assert (losses - wins) / n - 1e-9 <= high <= 1
+    mirrored = loss_interval(wins, losses, n)
+    assert mirrored == pytest.approx((-high, -low), abs=1e-6)
+
+
+def test_non_inferiority_by_the_interval_keeps_its_level():
+    """Candidates that lose the margin (2 %) are called non-inferior in about 5 % of suites; equal ones far more."""
+    rng = np.random.default_rng(1)
+    n, margin = 600, 0.02
+    for lose, win, least, most in ((0.035, 0.015, 0.02, 0.07), (0.01, 0.01, 0.85, 1.0)):
+        draws = rng.multinomial(n, [lose, win, 1 - lose - win], 1500)
+        share = np.mean([loss_interval(int(a), int(b), n)[1] <= margin for a, b, _ in draws])
+        assert least <= share <= most
+
+
+def test_a_larger_suite_sees_smaller_losses():
+    seen = [smallest_loss_seen(n // 25, n) for n in (50, 200, 1000, 5000)]
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] < 0.01
+    assert smallest_loss_seen(0, 0) == 1.0
+
+
+def test_five_looks_have_the_whole_alpha_and_later_ones_are_spent():
+    assert {spent_alpha(0.05, k) for k in range(1, 6)} == {0.05}
+    later = [spent_alpha(0.05, k) for k in range(6, 100_000)]
+    assert later == sorted(later, reverse=True)
+    assert sum(later) < 4.6 * 0.05
+
+
+def test_labels_needed_bring_the_power_they_promise():
+    n = labels_needed(10, 2, 40, alpha=0.03)
+    rng = np.random.default_rng(2)
+    draws = rng.multinomial(n, [10.5 / 41, 2.5 / 41, 28 / 41], 3000)
+    power = np.mean([sign_test(int(w), int(lost)) <= 0.03 for w, lost, _ in draws])
+    assert 0.68 <= power <= 0.92
+    assert labels_needed(0, 5, 40, 0.03) <= 2000
+    assert labels_needed(20, 0, 40, 0.03) < labels_needed(8, 4, 40, 0.03)
