@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
-.PHONY: help demo test lint format types contracts slow fault coverage examples clean \
+.PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench
 
 help: ## Show this help
@@ -29,6 +29,9 @@ slow: $(VENV)/dev.stamp ## Run the tests that take more than a few seconds
 
 fault: $(VENV)/dev.stamp ## Run the tests that kill, fill disks and compete
 	@$(BIN)/python -m pytest -m "fault and not slow" $(ARGS)
+
+kills: $(VENV)/dev.stamp ## Kill logging and spinning at 200 random moments (ARGS="-k …")
+	@FLYWHEEL_FAULT_KILLS=200 $(BIN)/python -m pytest tests/fault $(ARGS)
 
 coverage: $(VENV)/dev.stamp ## Run the quick tests and say which lines they miss
 	@$(BIN)/python -m pytest -n auto -m "not slow and not fault" --cov --cov-report=term:skip-covered $(ARGS)

@@ -1,7 +1,7 @@
 """What a spin costs as the log grows: every step but training and replay, at 10 thousand, 100 thousand and 1 million.
 
-`make bench-spin` logs that many interactions (texts with context, some feedback), runs one spin in a process of its own,
-and prints seconds a step, the growth from one size to the next (10 means in proportion), and peak memory.
+`make bench-spin` logs that many interactions (texts with context, some feedback), runs one spin in a process of its
+own, and prints seconds a step, the growth from one size to the next (10 means in proportion), and peak memory.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -97,9 +98,7 @@ def main() -> None:
     print(f"\n{'step':<10}" + "".join(f"{row['size']:>12,}" for row in rows) + "   growth for ten times the log")
     for step in rows[-1]["steps"]:
         seconds = [row["steps"].get(step, 0.0) for row in rows]
-        growth = "  ".join(
-            f"{b / a:5.1f}x" if a >= 0.05 else "     -" for a, b in zip(seconds, seconds[1:], strict=False)
-        )
+        growth = "  ".join(f"{b / a:5.1f}x" if a >= 0.05 else "     -" for a, b in pairwise(seconds))
         print(f"{step:<10}" + "".join(f"{s:>11.2f}s" for s in seconds) + f"   {growth}")
     RESULTS.mkdir(exist_ok=True)
     report = {"rows": rows, "machine": f"{platform.machine()}, {platform.python_version()}"}

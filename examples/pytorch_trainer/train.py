@@ -5,8 +5,8 @@ Put this file beside `flywheel.toml` and name it there:
     [train]
     trainer = "train.py:make_trainer"
 
-A trainer has three methods, `fit`, `save` and `load`, and a name. Weights are kept as plain NumPy arrays, so that loading
-a model never runs code from the file. `flywheel.testing.check_trainer` tells whether yours keeps the contract.
+A trainer has three methods, `fit`, `save` and `load`, and a name. Weights are kept as plain NumPy arrays, so that
+loading a model never runs code from the file. `flywheel.testing.check_trainer` tells whether yours keeps the contract.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Network:
         self.labels = tuple(labels)
 
     def predict(self, inputs: Sequence[Any]) -> Predictions:
+        """Answer a batch."""
         w = {name: torch.from_numpy(value) for name, value in self.weights.items()}
         x = (torch.tensor(np.asarray(inputs, dtype=np.float32)) - w["mean"]) / w["scale"]
         hidden = torch.relu(x @ w["first"].T + w["first_bias"])
@@ -48,6 +49,7 @@ class TorchTrainer:
         self.epochs = epochs
 
     def fit(self, dataset: Dataset, base: Any = None, seed: int = 0) -> Network:
+        """Learn from the examples."""
         labels = sorted({example.label for example in dataset.examples}, key=str)
         index = {label: position for position, label in enumerate(labels)}
         x = np.asarray([example.input for example in dataset.examples], dtype=np.float32)
@@ -75,10 +77,12 @@ class TorchTrainer:
         return Network({**weights, "mean": mean, "scale": scale}, labels)
 
     def save(self, model: Network, folder: Path) -> None:
+        """Write the weights and the labels."""
         np.savez(folder / "weights.npz", **model.weights)
         (folder / "labels.json").write_text(json.dumps(list(model.labels)))
 
     def load(self, folder: Path) -> Network:
+        """Bring them back."""
         with np.load(folder / "weights.npz", allow_pickle=False) as stored:
             weights = {name: stored[name] for name in stored.files}
         return Network(weights, json.loads((folder / "labels.json").read_text()))

@@ -1,8 +1,8 @@
 """`flywheel.toml` → `Config`: every setting, its default and its meaning.
 
 A folder without the file uses the defaults. Any setting can also be given by the environment as
-`FLYWHEEL_<SECTION>_<SETTING>`, for example `FLYWHEEL_STORE_URL`. An unknown section or setting is an error that names the
-nearest one, so that a misspelt limit never silently does nothing.
+`FLYWHEEL_<SECTION>_<SETTING>`, for example `FLYWHEEL_STORE_URL`. An unknown section or setting is an error that names
+the nearest one, so that a misspelt limit never silently does nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ProductSettings:
     task: str = "classification"
     """`classification`, `regression`, `ranking`, `generation`, or a task plugin."""
     tolerance: float = 0.0
-    """Regression: a prediction this near to the truth is right. 0 takes a quarter of the standard deviation of the seed labels."""
+    """Regression: how near to the truth is right. 0 takes a quarter of the seed labels' standard deviation."""
     protected: tuple[str, ...] = ()
     """Context fields whose every value the gate must not make worse, such as `device` or `locale`."""
 
@@ -86,7 +86,7 @@ class CurateSettings:
     label_noise: bool = True
     """Send labels that look wrong back to the queue."""
     max_examples: int = 20_000
-    """A dataset holds at most so many examples: the newest spin whole, and a replay buffer of the others by class."""
+    """Most examples in a dataset: the newest spin whole, and a replay buffer of the others by class."""
     folds: int = 5
     """Parts of the cross-fitted replay."""
 
@@ -96,7 +96,7 @@ class TrainSettings:
     """`[train]`: who learns."""
 
     trainer: str = ""
-    """`text`, `tabular`, `vector`, a plugin, or your own `train.py:make_trainer`; empty chooses by the kind of input."""
+    """`text`, `tabular`, `vector`, a plugin, or your own `train.py:make_trainer`; empty: by the kind of input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ _SECTIONS: dict[str, type] = {
 
 
 def load(folder: Path, **overrides: dict[str, Any]) -> Config:
-    """Read `folder/flywheel.toml`, then the environment, then `overrides` (a dict per section), each over the one before."""
+    """Read `folder/flywheel.toml`, then the environment, then `overrides` (a dict a section); the last one counts."""
     path = folder / "flywheel.toml"
     try:
         raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -217,17 +217,19 @@ def _section(section: str, values: Any, path: Path) -> Any:
     for name, value in values.items():
         if name not in defaults:
             raise InvalidConfig(f"{path}: [{section}] has no setting {name!r}.{_nearest(name, defaults)}")
-        default = defaults[name]
-        if isinstance(default, tuple) and isinstance(value, list | tuple):
-            value = tuple(str(item) for item in value)
-        elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not type(default):
-            raise InvalidConfig(
-                f"{path}: {section}.{name} is {value!r}, a {type(value).__name__}; it takes a {type(default).__name__}"
-            )
-        checked[name] = value
+        checked[name] = _fitting(value, defaults[name])
+        if type(checked[name]) is not type(defaults[name]):
+            given, wanted = type(value).__name__, type(defaults[name]).__name__
+            raise InvalidConfig(f"{path}: {section}.{name} is {value!r}, a {given}; it takes a {wanted}")
     return kind(**checked)
+
+
+def _fitting(value: Any, default: Any) -> Any:
+    if isinstance(default, tuple) and isinstance(value, list | tuple):
+        return tuple(str(item) for item in value)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
 
 
 def _check(config: Config) -> None:

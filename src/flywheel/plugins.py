@@ -1,13 +1,13 @@
 """Name → factory, through one door.
 
-The built-in trainers, tasks, labelers and the rest are declared in this distribution's own entry points, beside those of
-any other package you install; there is no second list. A package adds one like this::
+The built-in trainers, tasks, labelers and the rest are declared in this distribution's own entry points, beside those
+of any other package you install; there is no second list. A package adds one like this::
 
     [project.entry-points."flywheel.trainers"]
     forest = "my_package.forest:make_trainer"
 
-What stored data or a request names is looked up here and never imported. Only the operator's own `flywheel.toml` may name
-code directly, as `module:callable` or `file.py:callable`, through `load_operator_code`.
+What stored data or a request names is looked up here and never imported. Only the operator's own `flywheel.toml` may
+name code directly, as `module:callable` or `file.py:callable`, through `load_operator_code`.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def create(port: str, name: str, /, **options: Any) -> Any:
         factory = point.load()
     except ModuleNotFoundError as missing:
         raise MissingExtra(
-            f"{port[:-1]} {name!r} needs the package {missing.name!r}, which is not installed. Run: pip install {missing.name}"
+            f"{port[:-1]} {name!r} needs {missing.name!r}, which is not installed. Run: pip install {missing.name}"
         ) from missing
     return factory(**options)
 
 
 def load_operator_code(reference: str, folder: Path) -> Callable[..., Any]:
-    """Load `module:callable` or `file.py:callable` (relative to the flywheel's folder) from the operator's configuration."""
+    """Load `module:callable`, or `file.py:callable` relative to the flywheel's folder, for the operator's settings."""
     target, _, attribute = reference.rpartition(":")
     if not target or not attribute:
         raise InvalidConfig(f"{reference!r} is not of the form module:callable or file.py:callable")
@@ -99,7 +99,9 @@ def load_operator_code(reference: str, folder: Path) -> Callable[..., Any]:
             module = importlib.import_module(target)
         found = getattr(module, attribute)
     except (ModuleNotFoundError, AttributeError) as problem:
-        raise InvalidConfig(f"{reference!r} cannot be loaded: {problem}. Check the spelling in flywheel.toml") from problem
+        raise InvalidConfig(
+            f"{reference!r} cannot be loaded: {problem}. Check the spelling in flywheel.toml"
+        ) from problem
     if not callable(found):
         raise InvalidConfig(f"{reference!r} is a {type(found).__name__}, not something to call")
     return found  # type: ignore[no-any-return]

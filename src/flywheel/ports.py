@@ -101,7 +101,7 @@ class Detector(Protocol):
     name: str
 
     def evidence(self, interactions: Any, feedback: Any) -> Any:
-        """Return an Ibis table `(id string, strength float64 0..1, detail string)` with the interactions that show it."""
+        """Return an Ibis table `(id string, strength float64 0..1, detail string)` of the interactions that show it."""
         ...
 
 

@@ -77,7 +77,7 @@ class Feedback:
     """A later fact about an interaction.
 
     `kind` is `rating` (a number, negative is bad), `label` (the right output), `comment`, `outcome` (a named business
-    metric) or `report` (a blameless failure report). `propensity` is the probability with which the label was asked for.
+    metric) or `report` (a blameless failure report). `propensity` is the probability with which a label was asked for.
     """
 
     id: str
@@ -346,7 +346,9 @@ class Verdict:
     modes_fixed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        line = f"{self.decision}: fixed {self.fixed} of {self.failures} known failures, broke {self.broke} of {self.kept}"
+        line = (
+            f"{self.decision}: fixed {self.fixed} of {self.failures} known failures, broke {self.broke} of {self.kept}"
+        )
         return f"{line}; about {self.need} more labels would decide" if self.need else line
 
 

@@ -113,7 +113,7 @@ class Flywheel:
         return capture.Recorder(
             self._store.log,
             redactor=plugins.create("redactors", privacy.redactor),
-            pseudonym_key=capture.pseudonym_key(self.folder) if privacy.pseudonyms else None,
+            pseudonym_key=capture.pseudonym_key(self.folder, self._store.state) if privacy.pseudonyms else None,
             max_record_bytes=self.config.store.max_record_bytes,
         )
 
@@ -274,12 +274,8 @@ class Flywheel:
         """
         from flywheel import capture
 
-        chosen = plugins.create("sources", source or _format_of(str(location), "sources"))
-        if mapping is None:
-            mapping = capture.guess_mapping(capture.columns_of(chosen, str(location)))
-        if dry_run:
-            return capture.Imported(mapping=mapping)
-        return capture.import_records(self._recorder, chosen, str(location), mapping, progress)
+        chosen = plugins.create("sources", source or capture.source_for(str(location)))
+        return capture.import_records(self._recorder, chosen, str(location), mapping, progress, dry_run=dry_run)
 
     # --- the loop ---
 
@@ -313,8 +309,8 @@ class Flywheel:
     def uplift(self, since: str | None = None) -> Interval:
         """What the champion gets right beyond version `since` (default: the first release), as a share of interactions.
 
-        Both answer the same labelled interactions of the last spin, each weighted by how likely it was to be asked for,
-        and neither is judged by an example it was trained on: a paired comparison, not a before and after.
+        Both answer the same labelled interactions of the last three spins, each weighted by how likely it was to be
+        asked for, and neither is judged by an example it was trained on: a paired comparison, not a before and after.
         """
         return loop.uplift_since(self._workshop([], None), since)
 
@@ -400,7 +396,7 @@ class Flywheel:
         """Volume, errors, confidence, latency and feedback by `minute`, `hour` or `day`."""
         from flywheel.observe import metrics
 
-        return metrics(self._fresh_snapshot(), every)  # type: ignore[no-any-return]
+        return metrics(self._fresh_snapshot(), every)
 
     def _fresh_snapshot(self) -> Any:
         self._store.tables.sync(self._store.log)
@@ -424,6 +420,7 @@ class Flywheel:
             "modes": to_dict(self.modes()),
             "spins": to_dict(spins),
             "receipt": receipts[-1].line if receipts else None,
+            "metrics": self.metrics("day")[-30:],
             "problems": [check["line"] for check in self.doctor() if not check["ok"]],
         }
 
@@ -463,14 +460,14 @@ class Flywheel:
         now = at or _now()
         with self._store.lock("spin", wait=60):
             release = self._releases.promote(known[0], now)
-            self._trail.record("promote", release.version, by=by, at=now, detail={})
+            self._trail.record("promote", release.version, by=by or "operator", at=now)
         return release  # type: ignore[no-any-return]
 
     def rollback(self, *, by: str = "", at: datetime | None = None) -> Release:
         """Bring back the champion before this one, now."""
         now = at or _now()
-        release = self._releases.rollback(now, by)
-        self._trail.record("rollback", release.version, by=by, at=now, detail={})
+        release = self._releases.rollback(now, by or "operator")
+        self._trail.record("rollback", release.version, by=by or "operator", at=now)
         return release  # type: ignore[no-any-return]
 
     def trail(self) -> list[dict[str, Any]]:
@@ -481,7 +478,9 @@ class Flywheel:
 
     def export(self, what: str, location: str | Path, format: str | None = None) -> int:
         """Write interactions, feedback, failures, modes, queue or dataset:<hash> to JSONL, CSV or Parquet."""
-        sink = plugins.create("sinks", format or _format_of(str(location), "sinks"))
+        from flywheel.capture import sink_for
+
+        sink = plugins.create("sinks", format or sink_for(str(location)))
         return sink.write(self._rows(what), str(location))  # type: ignore[no-any-return]
 
     def _rows(self, what: str) -> Iterator[dict[str, Any]]:
@@ -512,16 +511,3 @@ class Flywheel:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-
-
-def _format_of(location: str, port: str) -> str:
-    """Which source or sink a file's name asks for."""
-    suffix = Path(location).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise InvalidConfig(
-            f"{location!r} does not say its format. Name one of the installed: {', '.join(plugins.names(port))}"
-        )
-    return _SUFFIXES[suffix]

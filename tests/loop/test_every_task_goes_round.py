@@ -30,7 +30,9 @@ def go_round(folder, task, first, later, *, wrong_when):
         assert set(spin.seconds) == set(STEPS)
         assert spin.labels == 60
         assert spin.receipt.line
-        assert spin.verdict.decision == "promote", [(c.outcome, c.line) for c in spin.verdict.checks if c.outcome != "pass"]
+        assert spin.verdict.decision == "promote", [
+            (c.outcome, c.line) for c in spin.verdict.checks if c.outcome != "pass"
+        ]
         again = fw.predict([x for x, _ in later], log=False)
         after = sum(fw.task.correct(a.output, y) for a, (_, y) in zip(again, later, strict=True))
         assert after > before
@@ -110,5 +112,7 @@ def test_a_log_without_a_champion_is_beaten_or_not_by_what_it_logged(tmp_path):
             outputs = [y if rng.random() < 0.3 else "please call us" for _, y in rows]
             fw.log_many({"input": x, "output": o, "at": AT} for (x, _), o in zip(rows, outputs, strict=True))
         spin = fw.spin(budget=100, at=AT, labeler=lambda item: truth[item.input])
-        assert spin.verdict.decision == "promote", [(c.outcome, c.line) for c in spin.verdict.checks if c.outcome != "pass"]
+        assert spin.verdict.decision == "promote", [
+            (c.outcome, c.line) for c in spin.verdict.checks if c.outcome != "pass"
+        ]
         assert fw.predict(["when do you open please"], log=False)[0].output == QUESTIONS["opening hours"][0]

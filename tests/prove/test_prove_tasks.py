@@ -52,7 +52,7 @@ def test_regression_has_a_tolerance():
     assert not task.correct("10", 10)
     assert not task.correct(math.nan, 10)
     assert task.severity(20, 10) == 1.0
-    assert Regression.for_labels([0.0, 10.0]).tolerance == pytest.approx(0.5)
+    assert Regression.for_labels([0.0, 10.0]).tolerance == pytest.approx(1.25)
     assert Regression.for_labels([0.0, 10.0], 3.0).tolerance == 3.0
     assert Regression.for_labels([1.0]).tolerance == 0.0
     with pytest.raises(InvalidConfig, match="tolerance is -1"):

@@ -101,7 +101,7 @@ class Screen:
         self.console.print(
             Text(
                 f"Receipt: {uplift['estimate'] * 1000:+.0f} right reads per 1,000 letters against the first model on "
-                f"the last day's traffic (95 % interval {low} to {high}), estimated from the labels alone, for {cost}."
+                f"the last three days' traffic (95 % interval {low} to {high}), from the labels alone, for {cost}."
             )
         )
         picture = save_chart(self.lanes, self.folder / "demo.png")

@@ -13,11 +13,13 @@ from typing import Any
 from flywheel import measure, prove
 from flywheel.loop.turn import Turn, Workshop
 from flywheel.ports import Model
+from flywheel.prove.opening import open_gate
 from flywheel.records import Candidate, Check, Example, Release, Verdict, from_dict, to_dict
 from flywheel.store import Snapshot
 
 __all__ = ["answers_of", "disagreement", "step_gate", "step_measure", "step_release", "step_replay"]
 
+_NOTHING = "nothing"  # what a first model is held against
 _REPLAYED = 20_000  # interactions on which two versions are compared: a share is known to half a point on fewer
 
 
@@ -71,7 +73,7 @@ def _as_release(candidate: Candidate, at: datetime) -> Release:
     )
 
 
-def _pairs(work: Turn) -> list[prove.Pair]:
+def _pairs(work: Turn) -> tuple[list[prove.Pair], str]:
     """Champion and candidate, side by side on every labelled example that both can answer fairly."""
     state, incumbent = work.shop.store.state, work.incumbent
     candidate, extra = _candidate(work)
@@ -79,7 +81,7 @@ def _pairs(work: Turn) -> list[prove.Pair]:
     assert dataset is not None
     known = state.dataset(incumbent.dataset) if incumbent and incumbent.dataset else None
     trained_on = {example.id for example in known.examples} if known else set()
-    champion = _champion_answers(work, dataset.examples)
+    champion, rival = _champion_answers(work, dataset.examples)
     found: list[prove.Pair] = prove.pairs(
         # Seed labels, like the audit, were not asked for because the champion looked wrong.
         [replace(e, audit=True) if e.origin == "seed" else e for e in dataset.examples],
@@ -89,22 +91,24 @@ def _pairs(work: Turn) -> list[prove.Pair]:
         candidate=_answers(extra["answers"]),
         placebo=_answers(extra["placebo"]) if extra["placebo"] else None,
     )
-    return found
+    return found, rival
 
 
-def _champion_answers(work: Turn, examples: Sequence[Example]) -> dict[str, prove.Answer]:
+def _champion_answers(work: Turn, examples: Sequence[Example]) -> tuple[dict[str, prove.Answer], str]:
     """What there is to beat: the champion's answers.
 
-    Without a champion it is the product's own logged output; without that, always giving the most common label.
+    Without a champion it is the product's own logged output; without that, always giving the most common label. The
+    second value says which.
     """
     if work.incumbent is not None:
-        return answers_of(work.shop, work.incumbent, examples)
+        return answers_of(work.shop, work.incumbent, examples), work.incumbent.version
     ids = [example.interaction_id for example in examples if example.interaction_id]
     logged = {seen.id: seen for seen in work.snapshot.fetch(ids) if seen.output is not None}
     answered = [(e.id, logged[e.interaction_id]) for e in examples if e.interaction_id in logged]
     if answered:
-        return {key: prove.Answer(seen.output, seen.confidence) for key, seen in answered}
-    return dict.fromkeys((example.id for example in examples), prove.Answer(_commonest([e.label for e in examples])))
+        return {key: prove.Answer(seen.output, seen.confidence) for key, seen in answered}, "the product"
+    constant = prove.Answer(_commonest([example.label for example in examples]))
+    return {example.id: constant for example in examples}, _NOTHING
 
 
 def _commonest(labels: Sequence[Any]) -> Any:
@@ -136,8 +140,12 @@ def step_gate(work: Turn) -> dict[str, Any]:
         verdict = Verdict(decision="need labels", checks=(check,), need=max(20, work.spin.budget))
         work.spin = replace(work.spin, verdict=verdict)
         return {"verdict": to_dict(verdict)}
-    pairs = _pairs(work)
+    pairs, rival = _pairs(work)
     modes = shop.store.state.modes()
+    if rival == _NOTHING:
+        verdict = open_gate(pairs, agreement=work.docs["replay"]["agreement"])
+        work.spin = replace(work.spin, verdict=verdict)
+        return {"verdict": to_dict(verdict)}
     verdict = prove.gate(
         pairs,
         settings=shop.config.gate,
@@ -200,7 +208,7 @@ def step_measure(work: Turn) -> dict[str, Any]:
     released = work.docs["release"]["released"] is not None
     judged = []
     if work.docs["train"]["candidate"] is not None and work.incumbent is not None:
-        this_spin = {pair.example.id: pair for pair in _pairs(work) if pair.example.spin == spin.number}
+        this_spin = {pair.example.id: pair for pair in _pairs(work)[0] if pair.example.spin == spin.number}
         judged = [
             measure.Judgement(
                 right_before=pair.champion_right,

@@ -71,6 +71,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
             settings=settings,
             task=shop.task,
             seed=work.spin.seed,
+            window=work.window,
         )
         by_mode = {mode.id: [f for f in found if assignments.get(f.interaction_id) == mode.id] for mode in current}
         doubted = set(_suspects(work, 50))

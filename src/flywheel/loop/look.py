@@ -19,6 +19,8 @@ from flywheel.store import Store
 
 __all__ = ["examine", "recent_failures", "uplift_since"]
 
+_RECENT = 3  # spins whose labels speak for the traffic of today
+
 
 def recent_failures(shop: Workshop, *, limit: int, mode: str | None) -> list[Failure]:
     """The likeliest failures of everything that arrived since the last finished spin began its window."""
@@ -40,18 +42,20 @@ def recent_failures(shop: Workshop, *, limit: int, mode: str | None) -> list[Fai
 
 
 def uplift_since(shop: Workshop, since: str | None) -> Interval:
-    """The champion against an earlier release, both on the labels of the last spin that asked for any."""
+    """The champion against an earlier release, both on the labels of the last few spins."""
     state, history = shop.store.state, shop.releases.history()
     now = shop.releases.champion()
     then = history[0] if history and since is None else next((r for r in history if r.version == since), None)
     if now is None or then is None:
         raise NotFound(f"no release {since!r} to compare with. `flywheel releases` lists them")
-    spin = next((spin for spin in reversed(state.spins()) if spin.state == "done" and spin.labels), None)
-    if spin is None:
+    spins = [spin for spin in state.spins() if spin.state == "done" and spin.labels][-_RECENT:]
+    if not spins:
         return Interval(0.0, -1.0, 1.0)
-    work = Turn(shop, spin, datetime.now(UTC))
-    work.docs["sync"] = state.step(spin.number, "sync") or {}
-    judged = [example for example in state.examples() if example.spin == spin.number]
+    work = Turn(shop, spins[-1], datetime.now(UTC))
+    edges = [state.step(spin.number, "sync") or {} for spin in (spins[0], spins[-1])]
+    work.docs["sync"] = {"after": edges[0]["after"], "upto": edges[1]["upto"]}
+    recent = {spin.number for spin in spins}
+    judged = [example for example in state.examples() if example.spin in recent]
     before, after = (answers_of(shop, release, judged) for release in (then, now))
     was_right, is_right = ([shop.task.correct(said[e.id].output, e.label) for e in judged] for said in (before, after))
     differs = [not shop.task.correct(before[e.id].output, after[e.id].output) for e in judged]

@@ -67,7 +67,7 @@ class Turn:
     @cached_property
     def signs(self) -> ibis.Table:
         """The signs of failure, a row an interaction of the window."""
-        return diagnose.signs(self.window, self.shop.config.detect, self.shop.detectors)
+        return diagnose.signs(self.window, self.shop.config.detect, self.shop.detectors, self.shop.task)
 
     @cached_property
     def detected(self) -> ibis.Table:
@@ -90,7 +90,13 @@ class Turn:
         limit = min(self.shop.config.diagnose.max_failures, max(wanted, 1000))
         threshold = kth_largest(self.detected, wanted)
         found = diagnose.failures(
-            self.window, self.detected, threshold=min(0.5, threshold), limit=limit, seed=self.spin.seed, labels={}
+            self.window,
+            self.detected,
+            threshold=min(0.5, threshold),
+            limit=limit,
+            seed=self.spin.seed,
+            calibration=self.calibration,
+            task=self.shop.task,
         )
         return _with_labels(found, self.snapshot)
 

@@ -193,8 +193,8 @@ def _decide(name: str, count: _Count, alpha: float, look: int, line: str) -> Che
 
 
 def _short(count: _Count, alpha: float, look: int) -> int:
-    """Labels still missing for the next look, whose alpha is smaller."""
-    following = alpha * max(look, 1) ** 2 / (look + 1) ** 2
+    """Labels still missing for the next look, whose alpha may be smaller."""
+    following = alpha * exact.spent_alpha(1.0, look + 1) / exact.spent_alpha(1.0, look)
     return max(1, exact.labels_needed(count.wins, count.losses, count.units, following) - count.units)
 
 

@@ -182,6 +182,13 @@ def matrix(inputs: Sequence[Any], width: int, fill: NDArray[Any]) -> tuple[NDArr
 
 
 def _training_matrix(dataset: Dataset) -> NDArray[Any]:
+    if flatten(dataset.examples[0].input) is not None:
+        try:  # the common case: every row is a clean list of one length
+            clean = np.asarray([e.input for e in dataset.examples], dtype=np.float32).reshape(len(dataset.examples), -1)
+            if clean.shape[1] and np.isfinite(clean).all():
+                return clean
+        except (ValueError, TypeError):
+            pass
     rows = [flatten(e.input) for e in dataset.examples]
     width = next((len(row) for row in rows if row is not None), 0)
     for example, row in zip(dataset.examples, rows, strict=True):
