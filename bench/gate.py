@@ -6,8 +6,8 @@ random, 32 where the champion looked most wrong. So the new labels carry the sel
 gate judges:
 
 - luck         the champion's own learner with another seed, which ignores the new labels ("cross-fitted" as in a spin,
-               and "whole": trained on all the champion's data, asked directly); "five looks" gathers 40 labels a spin for
-               five spins and asks the gate each time, as a flywheel does whose champion stays
+               and "whole": trained on all the champion's data, asked directly); "any of five looks" gathers 40 labels a
+               spin for five spins and asks the gate each time, as a flywheel does whose champion stays
 - sabotage     a real candidate with its labels shuffled, with one class dropped, and one that computes all ten times
 - improvement  a real candidate that learns the 40 labels, where the champion had never seen 0, 1, 2 or 3 digits
 
@@ -163,7 +163,7 @@ class World:
             self.everything.examples, task=TASK, fresh={e.id for e in self.fresh},
             champion=self.champion_answers, candidate=candidate, placebo=self.control(not whole),
         )  # fmt: skip
-        batch = [DIGITS.data[r].tolist() for r in self.sealed[:256]]
+        batch = [DIGITS.data[r].tolist() for r in self.sealed[:64]]
         verdict = gate(
             lined, settings=SETTINGS, look=look, latency=compare_latency(self.champion, final, batch),
             agreement=agreement(final, self.everything, candidate, TASK),
@@ -270,18 +270,22 @@ def main() -> int:
         writer.writeheader()
         writer.writerows(rows)
     seconds = time.perf_counter() - start
-    luck = [line for line in table if line["arm"].startswith("luck")]
+    tries = next(line for line in table if line["arm"] == "luck, any of five looks")
+    luck = [line for line in table if line["arm"].startswith("luck") and line is not tries]
     sabotage = [line for line in table if line["arm"].startswith("sabotage")]
     holds = all(line["share"] <= 0.05 for line in luck) and not any(line["promoted"] for line in sabotage)
     facts = {
-        "holds": holds, "trials": given.trials, "seed": given.seed, "seconds": round(seconds, 1), "commit": commit(),
+        "holds": holds, "five_looks_share": tries["share"],
+        "trials": given.trials, "seed": given.seed, "seconds": round(seconds, 1), "commit": commit(),
         "machine": {"python": platform.python_version(), "system": platform.machine(), "cores": os.cpu_count()},
         "arms": table,
     }  # fmt: skip
     (given.out / "gate.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     show(table)
     word = "holds" if holds else "DOES NOT HOLD"
-    print(f"{word}: luck promoted in at most 5 % of trials, sabotage never. {seconds:.0f} s")
+    print(f"{word}: one verdict promotes luck in at most 5 % of trials, and sabotage never. {seconds:.0f} s")
+    side = "within" if tries["share"] <= SETTINGS.alpha else "ABOVE"
+    print(f"Over five looks at one champion luck passes in {tries['share']:.1%}, {side} alpha = {SETTINGS.alpha:.0%}.")
     return 0 if holds else 1
 
 
