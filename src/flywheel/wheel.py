@@ -363,9 +363,13 @@ class Flywheel:
         contexts: Sequence[Mapping[str, Any]] | None = None,
         at: datetime | Sequence[datetime] | None = None,
         log: bool = True,
+        ids: Sequence[str] | None = None,
     ) -> list[Prediction]:
-        """Ask the champion. Each answer is logged unless `log=False`; a promotion is picked up at the next call."""
-        return self._predictor.predict(inputs, users=users, contexts=contexts, at=at, log=log)  # type: ignore[no-any-return]
+        """Ask the champion. Each answer is logged unless `log=False`; a promotion is picked up at the next call.
+
+        `users`, `contexts`, `ids` (your own request ids, new ones by default) and a list in `at` go by input.
+        """
+        return self._predictor.predict(inputs, users, contexts, at, log, ids)  # type: ignore[no-any-return]
 
     def adopt(self, model: Any, *, at: datetime | None = None) -> Release:
         """Make the model you already run the champion: a fitted scikit-learn estimator or pipeline.

@@ -130,6 +130,7 @@ def _open_office(fw: flywheel.Flywheel, day: Day, late: list[tuple[Any, str]]) -
         users=[read.user for read in day.reads],
         contexts=[read.context for read in day.reads],
         at=[read.at for read in day.reads],
+        ids=[f"day-{day.number}-letter-{place}" for place in range(len(day.reads))],  # the same letters every time
     )
     late = late + [
         (read, str(answer.id))

@@ -66,7 +66,8 @@ def describe(
         about = terms[place][:_TERMS]
         options = [_compose(about[:2] or about, traits[:1], answer), _compose(about, traits[:2], answer)]
         often = Counter(say(f.output) for f in group).most_common(1)[0][0]
-        options += [f"{options[0]}, often as {often}"]
+        if often not in options[0].replace(",", " ").split():
+            options += [f"{options[0]}, often as {often}"]
         options += [_compose(terms[place][:more], traits[:more], answer) for more in (4, 6, 8)]
         name = next((option for option in options if option not in used), "")
         number = 2

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flywheel import curate, diagnose, prove
+from flywheel.diagnose.told import told
 from flywheel.errors import InvalidRecord, NothingToLearn
 from flywheel.loop.turn import Turn
 from flywheel.ports import Model, Trainer
@@ -115,6 +116,7 @@ def step_curate(work: Turn) -> dict[str, Any]:
     _relabel(state, [item for item in items if item.relabel], work.docs["select"]["second_looks"])
     asked = [item for item in items if not item.relabel]
     fresh = curate.examples_of(asked, correct=shop.task.correct)
+    _name_modes(work, asked)
     known = state.examples()
     have = {example.id for example in known}
     fresh = [example for example in fresh if example.id not in have]
@@ -147,6 +149,18 @@ def step_curate(work: Turn) -> dict[str, Any]:
         "audit": sum(item.audit for item in items),
         "calibration": _calibration(work, items),
     }
+
+
+def _name_modes(work: Turn, items: Sequence[ReviewItem]) -> None:
+    """Let a mode's name say what it should have been, now that people have said so."""
+    state, correct = work.shop.store.state, work.shop.task.correct
+    missed: dict[str, list[Any]] = {}
+    for item in items:
+        if item.mode and not correct(item.output, item.label):
+            missed.setdefault(item.mode, []).append(item.label)
+    named = {mode.id: told(mode, missed[mode.id]) for mode in state.modes() if mode.id in missed}
+    state.save_modes(named.values())
+    work.spin = replace(work.spin, modes=tuple(named.get(mode.id, mode) for mode in work.spin.modes))
 
 
 def _relabel(state: State, items: Iterable[ReviewItem], example_of: Mapping[str, str]) -> None:
