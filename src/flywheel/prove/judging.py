@@ -18,7 +18,7 @@ failures stay out of it: they favour the candidate. They do count in the budget 
 hurt it.
 
 **Many looks.** Labels gather over spins until they decide, and every spin brings fresh ones. Looks are counted and
-shown; each of the first five has the whole alpha, later ones less (`exact.spent_alpha`).
+shown; each of the first five is tested at 0.6 alpha, later ones at less (`exact.spent_alpha`).
 """
 
 from __future__ import annotations

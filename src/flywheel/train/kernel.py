@@ -54,7 +54,7 @@ class KernelMachine:
         """n × d floats to n × k scores, in blocks."""
         out = np.empty((len(x), self.weights.shape[1]), dtype=np.float32)
         for start in range(0, len(x), _ROWS):
-            z = (x[start : start + _ROWS] - self.mean) / self.scale
+            z = np.clip((x[start : start + _ROWS] - self.mean) / self.scale, -1e12, 1e12)  # squares must stay finite
             out[start : start + _ROWS] = _kernel(z, self.landmarks, self.gamma) @ self.weights + self.offset
         return out
 

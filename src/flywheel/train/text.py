@@ -152,7 +152,7 @@ class TextTrainer:
     """Learns from strings and chats: TF-IDF n-grams and a linear support vector machine a class (ridge for a
     regression).
 
-    Confidence is calibrated by a second, looser fit without a held-out part (below 3,000 examples: five, in turns).
+    Confidence is calibrated by a second, looser fit without a held-out part (below 3,000 examples: three, in turns).
     """
 
     name = "text"
@@ -176,21 +176,21 @@ class TextTrainer:
             none = np.zeros((x.shape[1], len(targets.labels)))
             return TextModel(ngrams, none, np.log(targets.prior), targets.labels, Confidence())
         with threads(1):
-            weights, offset = self._machine(x, targets, np.ones(len(targets.y), dtype=bool), seed, 0.01)
+            weights, offset = self._machine(x, targets, np.ones(len(targets.y), dtype=bool), seed, 0.03)
             confidence = self._confidence(x, targets, seed)
         return TextModel(ngrams, weights.astype(np.float32), offset, targets.labels, confidence)
 
     def _confidence(self, x: sparse.csr_matrix, targets: Targets, seed: int) -> Confidence:
-        """Fit on part of the examples, and the confidence on the rest: all of them in turn when they are few."""
+        """Fit on part of the examples, and the confidence on the rest: three parts in turn when they are few."""
         few = len(targets.y) < _LARGE
         parts = 5
         scores, rows = [], []
-        for turn in range(parts if few else 1):
+        for turn in range(3 if few else 1):
             away = held_out(targets.groups, parts, turn)
             kept = ~away
             if not away.any() or len(set(targets.y[kept].tolist())) < 2:
                 continue
-            weights, offset = self._machine(x, targets, kept, seed, 0.1)
+            weights, offset = self._machine(x, targets, kept, seed, 0.3)
             scores.append(x[away] @ weights + offset)
             rows.append(np.flatnonzero(away))
         if not rows:
