@@ -392,9 +392,12 @@ class Flywheel:
         return loop.recent_failures(self._workshop([], None), limit=limit, mode=mode)
 
     def modes(self, state: str | None = None) -> list[Mode]:
-        """Failure modes, the riskiest first; `state` is `open`, `in work`, `fixed` or `reopened`."""
+        """Failure modes, the riskiest that occur first; `state` is `open`, `in work`, `fixed` or `reopened`."""
         found = [mode for mode in self._store.state.modes() if state is None or mode.state == state]
-        return sorted(found, key=lambda mode: (mode.state == "fixed", -(mode.risk.number if mode.risk else 0), mode.id))
+        return sorted(
+            found,
+            key=lambda mode: (mode.state == "fixed", not mode.count, -(mode.risk.number if mode.risk else 0), mode.id),
+        )
 
     def metrics(self, every: str = "hour") -> list[dict[str, Any]]:
         """Volume, errors, confidence, latency and feedback by `minute`, `hour` or `day`."""
