@@ -1,6 +1,6 @@
 """`flywheel demo`: three post offices read the same letters; one of them learns from what it gets wrong.
 
-All three start from the same 120 labels and the same learner. *Frozen* never learns again. *Random labels* asks for 40
+All three start from the same 100 labels and the same learner. *Frozen* never learns again. *Random labels* asks for 40
 labels a day at random and retrains. *Flywheel* runs the product: it has the same 40 labels a day, decides itself which
 to ask for, and ships a new model only when the gate promotes it. Every figure comes from the run.
 """
