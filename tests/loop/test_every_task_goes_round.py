@@ -18,7 +18,9 @@ def go_round(folder, task, first, later, *, wrong_when):
         fw.seed([x for x, _ in first], [y for _, y in first], at=AT)
         opening = fw.spin(budget=0, at=AT)
         assert opening.verdict.decision == "promote", [c.line for c in opening.verdict.checks]
-        answers = fw.predict([x for x, _ in later], at=AT + timedelta(hours=1))
+        answers = fw.predict(
+            [x for x, _ in later], at=AT + timedelta(hours=1), ids=[f"r{i}" for i in range(len(later))]
+        )
         before = sum(fw.task.correct(a.output, y) for a, (_, y) in zip(answers, later, strict=True))
         fw.feedback_many(
             {"interaction_id": a.id, "rating": -1, "at": AT + timedelta(hours=2)}
@@ -89,7 +91,7 @@ def test_a_model_that_was_adopted_is_what_candidates_must_beat(tmp_path):
         release = fw.adopt(mine, at=AT)
         assert release.role == "champion"
         fw.seed(images[:400][known].tolist(), [int(y) for y in digits[:400][known]], at=AT)
-        answers = fw.predict(images[600:1000].tolist(), at=AT)
+        answers = fw.predict(images[600:1000].tolist(), at=AT, ids=[f"r{i}" for i in range(400)])
         assert answers[0].version == release.version
         truth = {tuple(x): int(y) for x, y in zip(images.tolist(), digits, strict=True)}
         spin = fw.spin(budget=100, at=AT + timedelta(hours=5), labeler=lambda item: truth[tuple(item.input)])
@@ -110,7 +112,9 @@ def test_a_log_without_a_champion_is_beaten_or_not_by_what_it_logged(tmp_path):
             rows = [(f"{x} no {start + i}", y) for i, (x, y) in enumerate(later[start : start + 90])]
             truth |= dict(rows)
             outputs = [y if rng.random() < 0.3 else "please call us" for _, y in rows]
-            fw.log_many({"input": x, "output": o, "at": AT} for (x, _), o in zip(rows, outputs, strict=True))
+            fw.log_many(
+                {"id": f"r{x}", "input": x, "output": o, "at": AT} for (x, _), o in zip(rows, outputs, strict=True)
+            )
         spin = fw.spin(budget=100, at=AT, labeler=lambda item: truth[item.input])
         assert spin.verdict.decision == "promote", [
             (c.outcome, c.line) for c in spin.verdict.checks if c.outcome != "pass"

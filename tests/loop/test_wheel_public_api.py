@@ -48,7 +48,8 @@ def test_a_spin_waits_for_people_and_goes_on_when_they_have_answered(bot):
     bot.spin(budget=0, at=AT)
     traffic, truth = labelled()
     traffic = [f"{text} now" for text in traffic]
-    answers = bot.predict(traffic, at=[AT + timedelta(minutes=i) for i in range(len(traffic))])
+    times = [AT + timedelta(minutes=i) for i in range(len(traffic))]
+    answers = bot.predict(traffic, at=times, ids=[f"request-{i}" for i in range(len(traffic))])
     for answer, right in zip(answers, truth, strict=True):
         if answer.output != right:
             bot.feedback(answer.id, rating=-1, comment="that is not what i asked", at=AT + timedelta(hours=3))
