@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -123,9 +125,8 @@ class Flywheel:
 
         release = self.config.release
         options = {"uri": release.mlflow_uri, "name": self.name} if release.registry == "mlflow" else {}
-        return Releases(
-            self._store.state, plugins.create("registries", release.registry, folder=self.folder, **options)
-        )
+        registry = plugins.create("registries", release.registry, folder=self.folder, **options)
+        return Releases(self._store.state, registry, lock=lambda: self._store.lock("release", wait=60))
 
     @cached_property
     def _predictor(self) -> Any:
@@ -321,7 +322,7 @@ class Flywheel:
     # --- labels ---
 
     def review_queue(self, limit: int | None = None) -> list[ReviewItem]:
-        """What waits for a label, the most valuable first: `.id .input .output .suggestions .why`."""
+        """What waits for a label, in the order it was asked for: `.id .input .output .suggestions .why`."""
         return self._queue.waiting(limit)  # type: ignore[no-any-return]
 
     def label(self, item_id: str, label: Any, *, by: str = "", at: datetime | None = None) -> ReviewItem:
@@ -448,7 +449,11 @@ class Flywheel:
         from flywheel.curate import made_from, used_in
 
         matches = [known.hash for known in self.datasets() if len(id) >= 6 and known.hash.startswith(id)]
-        return made_from(self._store.state, matches[0]) if len(matches) == 1 else used_in(self._store.state, id)
+        if len(matches) == 1:
+            return made_from(self._store.state, matches[0])
+        if not self._store.log.interactions([id]):
+            raise NotFound(f"{id!r} is no interaction of the log, and no one dataset begins with it")
+        return used_in(self._store.state, id)
 
     # --- releases ---
 
@@ -468,6 +473,13 @@ class Flywheel:
         with self._store.lock("spin", wait=60):
             release = self._releases.promote(known[0], now)
             self._trail.record("promote", release.version, by=by or "operator", at=now)
+            spin = self._store.state.spin(known[0].spin)
+            mended = spin.verdict.modes_fixed if spin and spin.verdict else ()
+            self._store.state.save_modes(
+                replace(mode, state="fixed", fixed_in=release.version)
+                for mode in self._store.state.modes()
+                if mode.id in mended
+            )
         return release  # type: ignore[no-any-return]
 
     def rollback(self, *, by: str = "", at: datetime | None = None) -> Release:
@@ -497,8 +509,7 @@ class Flywheel:
             "queue": self.review_queue,
         }
         if what in ("interactions", "feedback"):
-            table = getattr(self._fresh_snapshot(), what)
-            return (row for batch in table.order_by("seq").to_pyarrow_batches() for row in batch.to_pylist())
+            return self._facts("interaction" if what == "interactions" else "feedback")
         if what.startswith("dataset:"):
             return (to_dict(example) for example in self.dataset(what.partition(":")[2]).examples)
         if what in simple:
@@ -506,6 +517,13 @@ class Flywheel:
         raise NotFound(
             f"{what!r} cannot be exported. There are: interactions, feedback, {', '.join(simple)}, dataset:<hash>"
         )
+
+    def _facts(self, kind: str) -> Iterator[dict[str, Any]]:
+        """The facts as they were logged, so that what is exported can be imported again."""
+        after = 0
+        while rows := self._store.log.read(after):
+            yield from (json.loads(row.body) for row in rows if row.kind == kind)
+            after = rows[-1].seq
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Make the tables anew from the log; returns the number of rows."""

@@ -81,8 +81,8 @@ def test_an_interaction_can_be_logged_judged_found_and_exported(run, answer, pro
     found = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
     assert len(found) == rows
     (row,) = [row for row in found if row["id"] == made]
-    assert row["context.device"] == "ios"
-    assert row["context.floor"] == 3
+    assert row["context"]["device"] == "ios"
+    assert row["context"]["floor"] == 3
     assert answer("lineage", made, "-f", product)["interaction"] == made
 
 
@@ -93,8 +93,8 @@ def test_json_inputs_are_read_only_when_asked_for(run, answer, product: Path, tm
     answer("export", "interactions", tmp_path / "x.jsonl", "-f", product)
     rows = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines()]
     inputs = {row["id"]: row for row in rows}
-    assert inputs[as_json]["input.amount"] == 12.5
-    assert not inputs[as_text].get("input.amount")
+    assert inputs[as_json]["input"] == {"amount": 12.5}
+    assert inputs[as_text]["input"] == text
     refused = run("log", "{not json", "--parse", "-f", product, code=1)
     assert "is not JSON" in refused.stderr
 

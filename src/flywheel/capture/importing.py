@@ -67,11 +67,11 @@ def import_records(
     the file's own. `timezone` (`Europe/Berlin`) is what times without a zone are in; without it such a row is bad. A
     bad row goes to `on_bad(place, reason, record)`, by default the dead-letter table.
 
-    `dry_run` stores nothing and returns the mapping, guessed if none was given, with the first records read by it.
+    `dry_run` stores nothing and returns the mapping, guessed around what was given, with the first records read by it.
 
     Time and memory: O(rows), 100 bytes a row without an id.
     """
-    chosen = dict(mapping) if mapping is not None else guess_mapping(columns_of(source, location))
+    chosen = guess_mapping(columns_of(source, location), mapping)
     if dry_run:
         return Imported(mapping=chosen, sample=tuple(islice(source.read(location, chosen), _SAMPLE)))
     moment = at or _file_time(location)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flywheel.capture.checks import FEEDBACK_KINDS
+from flywheel.errors import InvalidConfig
 
 if TYPE_CHECKING:
     from flywheel.ports import Source
@@ -19,7 +21,7 @@ _KNOWN_AS = {
     "label": "true_label truth ground_truth target expected gold correct_answer actual y y_true intent class category",
     "id": "interaction_id request_id trace_id uuid event_id log_id",
     "interaction_id": "",
-    "at": "timestamp time created_at datetime event_time ts date",
+    "at": "timestamp time created_at datetime event_time ts date when",
     "sent_at": "",
     "confidence": "probability prob score certainty",
     "scores": "probabilities logits",
@@ -46,22 +48,26 @@ _ONLY_FEEDBACK = ("kind", "value", "name", "source", "by", "interaction_id")
 _PREFIXES = ("input.", "context.", "outcome.", "scores.", "extra.")
 
 
-def guess_mapping(columns: Iterable[str]) -> dict[str, str]:
+def guess_mapping(columns: Iterable[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
     """Guess which column holds which field, by their names: field → column.
 
     Fields are those of `Recorder.log` and `Recorder.feedback`; `input.x` and `context.x` name parts. Columns nobody can
-    place become context, or, when no column looks like the input, parts of the input (a table of features).
+    place become context, or, when no column looks like the input, parts of the input (a table of features). What is
+    `given` stands, and the rest is guessed around it; a field or column that does not exist is an `InvalidConfig`.
 
     >>> guess_mapping(["Timestamp", "question", "response", "device"])
     {'at': 'Timestamp', 'input': 'question', 'output': 'response', 'context.device': 'device'}
     """
-    names = list(dict.fromkeys(columns))
+    known = list(dict.fromkeys(columns))
+    given = dict(given or {})
+    _check_given(given, known)
+    names = [name for name in known if name not in given.values()]
     plain_names = {name: re.sub(r"[\s-]+", "_", name.strip().lower()) for name in names}
     about_feedback = "interaction_id" in plain_names.values() and (
         "input" not in plain_names.values() or "kind" in plain_names.values()
     )
     field_of: dict[str, str] = {}
-    taken: set[str] = set()
+    taken: set[str] = set(given)
 
     def take(field: str, column: str) -> None:
         field_of[column] = field
@@ -84,7 +90,23 @@ def guess_mapping(columns: Iterable[str]) -> dict[str, str]:
     for name in names:
         if name not in field_of:
             take(f"extra.{name}" if about_feedback else f"context.{name}" if has_input else f"input.{name}", name)
-    return {field_of[name]: name for name in names}
+    return given | {field_of[name]: name for name in names}
+
+
+def _check_given(given: Mapping[str, str], columns: Sequence[str]) -> None:
+    for field, column in given.items():
+        if field not in _KNOWN_AS and not field.startswith(_PREFIXES):
+            close = difflib.get_close_matches(field, _KNOWN_AS, n=1)
+            hint = (
+                f"Did you mean {close[0]!r}?"
+                if close
+                else f"There are: {', '.join(_KNOWN_AS)}, context.NAME, input.NAME"
+            )
+            raise InvalidConfig(f"{field!r} is not a field that a column can be mapped to. {hint}")
+        if columns and column not in columns and column.split(".")[0] not in columns:
+            close = difflib.get_close_matches(column, columns, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(columns)}"
+            raise InvalidConfig(f"there is no column {column!r} to be the {field}. {hint}")
 
 
 def columns_of(source: Source, location: str) -> list[str]:

@@ -363,7 +363,9 @@ def _printable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if value.tzinfo else value.isoformat()
     if depth < 8 and isinstance(value, Mapping):
-        return {str(key)[:200]: _printable(item, depth + 1) for key, item in list(value.items())[:1000]}
+        return {
+            str(_printable(str(key)[:200])): _printable(item, depth + 1) for key, item in list(value.items())[:1000]
+        }
     if depth < 8 and isinstance(value, list | tuple):
         return [_printable(item, depth + 1) for item in value[:1000]]
     return f"<{type(value).__name__}>"

@@ -200,8 +200,9 @@ def import_(
         columns = {field: str(column) for field, column in pairs(mapping, "map").items()} or None
         with door.screen.progress("import") as listen:
             report = door.wheel.import_(location, source=source, mapping=columns, dry_run=dry_run, progress=listen)
+        nothing = not dry_run and not report.stored + report.duplicates + report.conflicts
         if door.json(report):
-            return
+            raise typer.Exit(int(nothing))
         show = door.screen
         show.table(["field", "column"], [[field, str(column)] for field, column in report.mapping.items()])
         if dry_run:
@@ -216,8 +217,11 @@ def import_(
         show.line(
             f"{report.read:,} facts read = {report.stored:,} stored + {report.duplicates:,} already known"
             f" + {report.conflicts:,} in conflict with what is known + {report.rejected:,} that cannot be stored",
-            "yellow" if report.rejected else "green",
+            "yellow" if report.rejected or nothing else "green",
         )
+        if nothing:
+            show.line("Nothing could be stored: check the columns above; flywheel doctor shows the reasons.", "yellow")
+            raise typer.Exit(1)
 
 
 def export(

@@ -22,6 +22,7 @@ import numpy as np
 import flywheel
 from flywheel import plugins
 from flywheel.demo.post_office import Day, PostOffice, complains
+from flywheel.errors import InvalidConfig
 from flywheel.records import Dataset, Example, Mode, ReviewItem, Spin
 
 __all__ = ["LABELS_A_SPIN", "main", "run"]
@@ -80,6 +81,8 @@ def run(
 ) -> dict[str, Any]:
     """Run the three lanes in `folder` and return the object that `--json` prints; `show` is told of every spin."""
     started = time.perf_counter()
+    if (folder / "flywheel.toml").exists():
+        raise InvalidConfig(f"{folder} holds a flywheel already; the demo starts from nothing, so name an empty folder")
     office = PostOffice(spins, seed)
     if show:
         show(office)

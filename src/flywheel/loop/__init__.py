@@ -16,9 +16,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from flywheel.errors import NothingToLearn
 from flywheel.loop.decide import step_gate, step_measure, step_release, step_replay
 from flywheel.loop.find import step_diagnose, step_mine, step_observe, step_select, step_sync
-from flywheel.loop.learn import log_labels, record_label, seed_examples, step_curate, step_label, step_train
+from flywheel.loop.learn import NO_LABELS, log_labels, record_label, seed_examples, step_curate, step_label, step_train
 from flywheel.loop.look import examine, recent_failures, uplift_since
 from flywheel.loop.turn import Turn, Workshop
 from flywheel.records import Spin
@@ -60,6 +61,9 @@ def begin(shop: Workshop, *, budget: int, at: datetime, seed: int) -> Spin:
     spins = shop.store.state.spins()
     if spins and spins[-1].state != "done":
         return spins[-1]
+    counts = shop.store.log.counts()
+    if not shop.store.state.examples() and not (budget and counts.get("interactions")):
+        raise NothingToLearn(NO_LABELS)
     spin = Spin(number=len(spins) + 1, state="running", step=STEPS[0], budget=budget, seed=seed, started_at=at)
     shop.store.state.save_spin(spin)
     return spin

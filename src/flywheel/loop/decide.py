@@ -83,8 +83,7 @@ def _pairs(work: Turn) -> tuple[list[prove.Pair], str]:
     trained_on = {example.id for example in known.examples} if known else set()
     champion, rival = _champion_answers(work, dataset.examples)
     found: list[prove.Pair] = prove.pairs(
-        # Seed labels, like the audit, were not asked for because the champion looked wrong.
-        [replace(e, audit=True) if e.origin == "seed" else e for e in dataset.examples],
+        dataset.examples,
         task=work.shop.task,
         fresh={example.id for example in dataset.examples if example.id not in trained_on},
         champion=champion,
@@ -107,13 +106,14 @@ def _champion_answers(work: Turn, examples: Sequence[Example]) -> tuple[dict[str
     answered = [(e.id, logged[e.interaction_id]) for e in examples if e.interaction_id in logged]
     if answered:
         return {key: prove.Answer(seen.output, seen.confidence) for key, seen in answered}, "the product"
-    constant = prove.Answer(_commonest([example.label for example in examples]))
+    numbers = work.shop.config.product.task == "regression"
+    constant = prove.Answer(_commonest([example.label for example in examples], numbers))
     return {example.id: constant for example in examples}, _NOTHING
 
 
-def _commonest(labels: Sequence[Any]) -> Any:
-    """What to always answer without a model: the median of numbers that vary, else the most common label."""
-    if any(isinstance(label, float) for label in labels):
+def _commonest(labels: Sequence[Any], numbers: bool) -> Any:
+    """What to always answer without a model: the median of numbers, else the most common label."""
+    if numbers:
         return statistics.median_low(labels)
     counts = Counter(json.dumps(label, sort_keys=True) for label in labels)
     return json.loads(min(counts, key=lambda key: (-counts[key], key)))
@@ -134,9 +134,7 @@ def step_gate(work: Turn) -> dict[str, Any]:
     """Ask the gate for its verdict on the candidate."""
     shop = work.shop
     if work.docs["train"]["candidate"] is None:
-        check = Check(
-            "something new", "unsure", "no new label since the champion was trained: there is nothing to prove"
-        )
+        check = Check("something new", "unsure", "no new label since the last candidate: there is nothing to prove")
         verdict = Verdict(decision="need labels", checks=(check,), need=max(20, work.spin.budget))
         work.spin = replace(work.spin, verdict=verdict)
         return {"verdict": to_dict(verdict)}
@@ -171,7 +169,7 @@ def _looks(work: Turn) -> int:
     for earlier in range(number - 1, 0, -1):
         sync, train = state.step(earlier, "sync"), state.step(earlier, "train")
         if not sync or sync["champion"] != work.docs["sync"]["champion"]:
-            break
+            continue
         looks += bool(train and train["candidate"])
     return looks
 
@@ -187,6 +185,12 @@ def step_release(work: Turn) -> dict[str, Any]:
         return {"released": None}
     candidate, _ = _candidate(work)
     at = work.spin.started_at or work.at
+    now, rival = shop.releases.champion_version(), work.docs["sync"]["champion"]
+    known = candidate.version in {release.version for release in shop.releases.history()}
+    if now not in (rival, candidate.version) or (known and now == rival and shop.releases.came_back()):
+        return {"released": None, "overtaken": now}  # somebody adopted or rolled back since: that was not compared
+    if now == candidate.version and not shop.config.release.automatic:
+        return {"released": None, "challenger": candidate.version}  # a person promoted it already
     if not shop.config.release.automatic and work.incumbent is not None:
         shop.releases.challenge(candidate, at)
         return {"released": None, "challenger": candidate.version}
@@ -207,8 +211,9 @@ def step_measure(work: Turn) -> dict[str, Any]:
     shop, spin, verdict = work.shop, work.spin, _verdict(work)
     released = work.docs["release"]["released"] is not None
     judged = []
-    if work.docs["train"]["candidate"] is not None and work.incumbent is not None:
-        this_spin = {pair.example.id: pair for pair in _pairs(work)[0] if pair.example.spin == spin.number}
+    if work.docs["train"]["candidate"] is not None:
+        found, rival = _pairs(work)
+        this_spin = {p.example.id: p for p in found if p.example.spin == spin.number and rival != _NOTHING}
         judged = [
             measure.Judgement(
                 right_before=pair.champion_right,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,9 +17,15 @@ from flywheel.errors import InvalidRecord, NothingToLearn
 from flywheel.loop.turn import Turn
 from flywheel.ports import Model, Trainer
 from flywheel.records import Candidate, Example, Feedback, ReviewItem, to_dict
-from flywheel.store import State, Store
+from flywheel.store import Store
 
 __all__ = ["log_labels", "record_label", "seed_examples", "step_curate", "step_label", "step_train"]
+
+
+NO_LABELS = (
+    "there is no label yet, so there is nothing to train on. Give a few labelled examples with fw.seed(inputs, "
+    "labels), or log interactions and spin with a label budget above 0"
+)
 
 
 def record_label(
@@ -37,7 +43,7 @@ def log_labels(store: Store, items: Sequence[ReviewItem], source: str = "reviewe
     A second look at a seed example has no interaction to hang on; its answer lives in the queue and the examples alone.
     """
     facts = {
-        f"label:{item.id}:{_digest([item.label, item.by])}": item
+        f"label:{item.id}:{_digest(to_dict([item.label, item.by, item.at]))}": item
         for item in items
         if item.status == "labelled" and item.interaction_id
     }
@@ -93,8 +99,8 @@ def step_label(work: Turn) -> dict[str, Any] | None:
         by_id = {item.id: item for item in waiting}
         source = "system" if labeler.name == "truth" else "reviewer"
         for item_id, label, by in labeler.label(waiting):
-            record_label(store, by_id[item_id], label, by, work.at, source)
-            del by_id[item_id]
+            if item_id in by_id:  # a labeler may say a thing twice
+                record_label(store, by_id.pop(item_id), label, by, work.at, source)
         waiting = list(by_id.values())
     if waiting:
         work.spin = replace(work.spin, state="waiting", step="label", waiting_for=len(waiting))
@@ -113,7 +119,7 @@ def step_curate(work: Turn) -> dict[str, Any]:
     settings = shop.config.curate
     items = [item for item in state.items(spin=spin.number) if item.status == "labelled"]
     log_labels(shop.store, items)
-    _relabel(state, [item for item in items if item.relabel], work.docs["select"]["second_looks"])
+    _relabel(work, [item for item in items if item.relabel])
     asked = [item for item in items if not item.relabel]
     fresh = curate.examples_of(asked, correct=shop.task.correct)
     _name_modes(work, asked)
@@ -123,10 +129,9 @@ def step_curate(work: Turn) -> dict[str, Any]:
     state.add_examples(curate.assign_groups(fresh, known, settings))
     pool = state.examples()
     if not pool:
-        raise NothingToLearn(
-            "there is no label yet, so there is nothing to train on. Give a few labelled examples with fw.seed(inputs, "
-            "labels), or log interactions and spin with a label budget above 0"
-        )
+        # Every item was skipped: this spin is over, and the next one may ask again.
+        state.save_spin(replace(work.spin, state="done", ended_at=work.at))
+        raise NothingToLearn(NO_LABELS)
     if len({example.fold for example in pool}) < 2:
         raise NothingToLearn(
             f"{len(pool)} examples are too few, or too alike, to train on some and prove on others. Seed or label more"
@@ -163,13 +168,24 @@ def _name_modes(work: Turn, items: Sequence[ReviewItem]) -> None:
     work.spin = replace(work.spin, modes=tuple(named.get(mode.id, mode) for mode in work.spin.modes))
 
 
-def _relabel(state: State, items: Iterable[ReviewItem], example_of: Mapping[str, str]) -> None:
+def _relabel(work: Turn, items: Sequence[ReviewItem]) -> None:
     """Second opinions replace the first label; the datasets that were built on the first keep it."""
-    by_key = {example_of[item.id]: item for item in items}
+    example_of, correct = work.docs["select"]["second_looks"], work.shop.task.correct
+    said = {example_of[item.id]: item for item in items}
+    state = work.shop.store.state
+    old = [example for example in state.examples() if example.id in said and said[example.id].label != example.label]
+    seen = work.snapshot.fetch([example.interaction_id for example in old if example.interaction_id])
+    outputs = {interaction.id: interaction.output for interaction in seen}
     changed = [
-        replace(example, label=by_key[example.id].label, by=by_key[example.id].by)
-        for example in state.examples()
-        if example.id in by_key and by_key[example.id].label != example.label
+        replace(
+            example,
+            label=said[example.id].label,
+            by=said[example.id].by,
+            failure=not correct(outputs[example.interaction_id], said[example.id].label)
+            if example.interaction_id in outputs
+            else example.failure,
+        )
+        for example in old
     ]
     if changed:
         state.add_examples(changed, replace=True)
@@ -197,10 +213,11 @@ def step_train(work: Turn) -> dict[str, Any]:
     state = shop.store.state
     dataset = state.dataset(work.docs["curate"]["dataset"])
     assert dataset is not None
-    if work.incumbent and work.incumbent.dataset == dataset.hash:
-        return {"candidate": None}
     started = time.perf_counter()
     trainer = shop.trainer_for([example.input for example in dataset.examples])
+    earlier = (state.candidate(f"v{number}") for number in range(1, spin.number))
+    if any(known and (known[0].dataset, known[0].trainer) == (dataset.hash, trainer.name) for known in earlier):
+        return {"candidate": None}  # asking the gate again with another seed would be fishing
     version = f"v{spin.number}"
     folder = shop.store.folder / "models" / version
     base = work.incumbent_model if work.incumbent and work.incumbent.trainer == trainer.name else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -99,7 +100,11 @@ def examine(store: Store, releases: Releases, trail: Trail, folder: Path) -> lis
 
     def dead_letters() -> str:
         dead = store.log.counts().get("dead_letters", 0)
-        return f"{dead:,} records could not be read; each is kept with its reason" if dead else "none"
+        if not dead:
+            return "none"
+        reasons = Counter(letter["reason"] for letter in store.log.dead_letters(limit=1000)).most_common(3)
+        told = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
+        return f"{dead:,} records could not be read and are kept; of the newest: {told}"
 
     checks: dict[str, Callable[[], str]] = {
         "log": log,

@@ -14,8 +14,8 @@ tests must pass, each at the same alpha (intersection-union, so neither needs a 
 
 **What is fair elsewhere.** The regression suite is made of examples the champion was trained on, answered on both
 sides by cross-fitting, and of fresh *audit* labels, which were drawn uniformly. Fresh labels that were aimed at
-failures stay out of it: they favour the candidate. They do count in the budget of negative flips, where they can only
-hurt it.
+failures stay out of it: they favour the candidate. They stay out of the budget of negative flips as well: where the
+champion was right on them it was right by a hair, so they would overstate how often a good answer turns bad.
 
 **Many looks.** Labels gather over spins until they decide, and every spin brings fresh ones. Looks are counted and
 shown; each of the first five is tested at 0.6 alpha, later ones at less (`exact.spent_alpha`).

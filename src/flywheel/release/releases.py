@@ -46,6 +46,11 @@ class Releases:
         pointer = self._state.get(_POINTER)
         return str(pointer["version"]) if pointer else None
 
+    def came_back(self) -> bool:
+        """The champion is one that a rollback brought back."""
+        pointer = self._state.get(_POINTER)
+        return bool(pointer) and pointer["by"] != "promotion"
+
     def champion(self) -> Release | None:
         """The release that answers now, None before the first one."""
         version = self.champion_version()
