@@ -32,7 +32,8 @@ class Network:
     def predict(self, inputs: Sequence[Any]) -> Predictions:
         """Answer a batch."""
         w = {name: torch.from_numpy(value) for name, value in self.weights.items()}
-        x = (torch.tensor(np.asarray(inputs, dtype=np.float32)) - w["mean"]) / w["scale"]
+        raw = np.asarray(inputs, dtype=np.float32).reshape(len(inputs), len(self.weights["mean"]))
+        x = (torch.from_numpy(raw) - w["mean"]) / w["scale"]
         hidden = torch.relu(x @ w["first"].T + w["first_bias"])
         scores = torch.softmax(hidden @ w["second"].T + w["second_bias"], dim=1).numpy()
         best = scores.argmax(axis=1)
