@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flywheel import config as settings
 from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
+from flywheel.loop.decide import close_modes
 from flywheel.records import (
     Dataset,
     Failure,
@@ -474,12 +474,7 @@ class Flywheel:
             release = self._releases.promote(known[0], now)
             self._trail.record("promote", release.version, by=by or "operator", at=now)
             spin = self._store.state.spin(known[0].spin)
-            mended = spin.verdict.modes_fixed if spin and spin.verdict else ()
-            self._store.state.save_modes(
-                replace(mode, state="fixed", fixed_in=release.version)
-                for mode in self._store.state.modes()
-                if mode.id in mended
-            )
+            close_modes(self._store.state, spin.verdict if spin else None, release.version)
         return release  # type: ignore[no-any-return]
 
     def rollback(self, *, by: str = "", at: datetime | None = None) -> Release:

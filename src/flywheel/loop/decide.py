@@ -15,9 +15,9 @@ from flywheel.loop.turn import Turn, Workshop
 from flywheel.ports import Model
 from flywheel.prove.opening import open_gate
 from flywheel.records import Candidate, Check, Example, Release, Verdict, from_dict, to_dict
-from flywheel.store import Snapshot
+from flywheel.store import Snapshot, State
 
-__all__ = ["answers_of", "disagreement", "step_gate", "step_measure", "step_release", "step_replay"]
+__all__ = ["answers_of", "close_modes", "disagreement", "step_gate", "step_measure", "step_release", "step_replay"]
 
 _NOTHING = "nothing"  # what a first model is held against
 _REPLAYED = 20_000  # interactions on which two versions are compared: a share is known to half a point on fewer
@@ -198,12 +198,14 @@ def step_release(work: Turn) -> dict[str, Any]:
     told = [line["subject"] for line in shop.store.state.trail() if line["action"] == "promote"]
     if candidate.version not in told:
         shop.trail.record("promote", candidate.version, by="gate", at=at, detail={"verdict": str(verdict)})
-    state = shop.store.state
-    state.save_modes(
-        replace(mode, state="fixed", fixed_in=candidate.version) if mode.id in verdict.modes_fixed else mode
-        for mode in state.modes()
-    )
+    close_modes(shop.store.state, verdict, candidate.version)
     return {"released": candidate.version}
+
+
+def close_modes(state: State, verdict: Verdict | None, version: str) -> None:
+    """Mark the failure modes that a released version has fixed."""
+    mended = verdict.modes_fixed if verdict else ()
+    state.save_modes(replace(mode, state="fixed", fixed_in=version) for mode in state.modes() if mode.id in mended)
 
 
 def step_measure(work: Turn) -> dict[str, Any]:
