@@ -85,3 +85,8 @@ def test_threads_share_one_recorder(recorder, store):
 @pytest.mark.parametrize("empty", [[], iter(())])
 def test_nothing_to_store_is_no_error(empty, recorder):
     assert recorder.log_many(empty) == []
+
+
+@pytest.mark.parametrize("drawn", ["01a20c02-32ac-74e3-9689-857122983090", "imp_abcdefabcdefabcd9689857122983090"])
+def test_an_id_that_a_machine_drew_is_kept_whatever_its_digits_look_like(recorder, drawn):
+    assert recorder.log(id=drawn, input="hello") == drawn

@@ -6,6 +6,7 @@ The SDK behind `fw.log` and `fw.feedback`.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -35,6 +36,12 @@ Fact = TypeVar("Fact", bound=Interaction | Feedback)
 
 _BATCH = 1000
 _LETTERS = 100_000  # dead letters that are remembered, so as not to repeat them
+
+
+_MADE = re.compile(
+    r"(imp_)?[0-9a-f]{32}(:fb\w*)?|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
+)
+"""Ids that a machine drew: they say nothing of anybody, though some have digits like those of a telephone number."""
 
 
 class Recorder:
@@ -286,6 +293,8 @@ class Recorder:
 
     def _name(self, value: str, found: Counter[str]) -> str:
         """An id that holds personal data becomes a digest of itself, so that what belongs together stays together."""
+        if _MADE.fullmatch(value):
+            return value
         cleaned, counts = self._redactor.redact(value)
         if cleaned == value:
             return value
