@@ -152,6 +152,62 @@ class PrivacySettings:
     """`patterns` (e-mail addresses, card numbers, IP addresses …), `none`, or a redactor plugin."""
     pseudonyms: bool = True
     """Store users as keyed pseudonyms."""
+    consent: str = "assumed"
+    """`assumed`: kept unless a record says `consent: false`; `required`: kept only where it says `consent: true`."""
+    phone_regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "ES", "IT", "CA", "AU", "IN")
+    """Countries whose national telephone numbers (without +…) are looked for."""
+    keep: tuple[str, ...] = ()
+    """Fields left as they are, such as `context.ip_class` or `input.order`; a trailing `*` stands for what follows."""
+    redact: tuple[str, ...] = ()
+    """Fields whose whole value becomes `[redacted]`."""
+    hash: tuple[str, ...] = ()
+    """Fields whose whole value becomes a keyed digest: still the same for the same value."""
+    drop: tuple[str, ...] = ()
+    """Fields that are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """`[server]`: limits of `flywheel serve`."""
+
+    max_body_bytes: int = 20_971_520
+    """A larger request, after decompression, is refused (413)."""
+    queue_bytes: int = 67_108_864
+    """Requests that wait for the disk hold at most this much; from 80 % on more are turned away (503)."""
+    disk_share: float = 0.95
+    """A disk fuller than this takes no more records (503)."""
+    records_per_second: float = 0.0
+    """Most records a key may send, averaged over ten seconds (429); 0 for no limit."""
+    keep_other_spans: bool = False
+    """Keep OpenTelemetry spans and logs that are no call of a model; else they are counted only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """`[proxy]`: the OpenAI-compatible proxy."""
+
+    upstream: str = ""
+    """Where calls are forwarded, such as `https://api.openai.com/v1`; empty: no proxy."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the upstream's key, for clients that send a Flywheel key in its place."""
+    timeout_seconds: float = 600.0
+    """How long the upstream may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """`[retention]`: for how many days each kind of data is kept; 0 for ever."""
+
+    interactions_days: float = 0.0
+    """Interactions, with the feedback about them."""
+    feedback_days: float = 0.0
+    """Feedback alone."""
+    dead_letters_days: float = 90.0
+    """Records that could not be stored."""
+    queue_days: float = 0.0
+    """Answered items of the review queue."""
+    exports_days: float = 0.0
+    """Files written by `export` inside the flywheel's folder, and reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +224,9 @@ class Config:
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
     value: ValueSettings = field(default_factory=ValueSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    proxy: ProxySettings = field(default_factory=ProxySettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 
 _SECTIONS: dict[str, type] = {
@@ -181,6 +240,9 @@ _SECTIONS: dict[str, type] = {
     "release": ReleaseSettings,
     "value": ValueSettings,
     "privacy": PrivacySettings,
+    "server": ServerSettings,
+    "proxy": ProxySettings,
+    "retention": RetentionSettings,
 }
 
 
@@ -243,7 +305,15 @@ def _check(config: Config) -> None:
         "gate.margin": (config.gate.margin, 0.0, 1.0),
         "gate.slice_margin": (config.gate.slice_margin, 0.0, 1.0),
         "gate.max_broken_share": (config.gate.max_broken_share, 0.0, 1.0),
+        "server.disk_share": (config.server.disk_share, 0.01, 1.0),
+        "server.max_body_bytes": (config.server.max_body_bytes, 1024, 2**31),
+        "server.queue_bytes": (config.server.queue_bytes, 1024, 2**40),
+        "server.records_per_second": (config.server.records_per_second, 0.0, 1e9),
+        "proxy.timeout_seconds": (config.proxy.timeout_seconds, 0.001, 86_400.0),
+        **{f"retention.{f.name}": (getattr(config.retention, f.name), 0.0, 36_500.0) for f in fields(config.retention)},
     }
+    if config.privacy.consent not in ("assumed", "required"):
+        raise InvalidConfig(f"privacy.consent is {config.privacy.consent!r}; it takes 'assumed' or 'required'")
     for name, (value, low, high) in shares.items():
         if not low <= value <= high:
             raise InvalidConfig(f"{name} is {value}; it must lie between {low} and {high}")

@@ -6,6 +6,10 @@ Each leaf says one of two things to the caller: try the same call again (`Retrya
     FlywheelError
     ├── Permanent                 the same call will fail again
     │   ├── InvalidRecord         a field of a record cannot be stored; names the field and the fix
+    │   ├── Undecodable           bytes that are not of the form they claim to be; kept among the dead letters
+    │   ├── TooLarge              a body, or what it inflates to, is over the limit
+    │   ├── Unauthenticated       no key, or one that is unknown, expired or revoked
+    │   ├── Forbidden             a key without the scope that the call needs
     │   ├── InvalidConfig         flywheel.toml or an argument cannot be used
     │   ├── NotFound              an id, version, mode or folder that does not exist
     │   ├── UnknownPlugin         a name that no installed plugin answers to
@@ -14,6 +18,7 @@ Each leaf says one of two things to the caller: try the same call again (`Retrya
     │   ├── MissingExtra          an optional part is not installed; names the extra
     │   └── CorruptStore          stored bytes do not agree with each other; names the command that mends it
     └── Retryable                 the same call may work later
+        ├── Overloaded            more arrives than can be stored now; says when to try again
         ├── StoreBusy             another process holds the lock or the database for longer than the wait
         └── StoreUnavailable      the database or object store did not answer, or the disk is full
 """
@@ -44,6 +49,22 @@ class InvalidRecord(Permanent):
         self.fix = fix
 
 
+class Undecodable(Permanent):
+    """Bytes that are not of the form they claim to be: not JSON, not gzip, not a protobuf message."""
+
+
+class TooLarge(Permanent):
+    """A body, or what it inflates to, is over the limit; nothing of it was kept."""
+
+
+class Unauthenticated(Permanent):
+    """No key, or one that is unknown, expired or revoked."""
+
+
+class Forbidden(Permanent):
+    """A key without the scope that the call needs, or for another flywheel."""
+
+
 class InvalidConfig(Permanent):
     """`flywheel.toml` or an argument cannot be used as given."""
 
@@ -70,6 +91,14 @@ class MissingExtra(Permanent):
 
 class CorruptStore(Permanent):
     """Stored bytes do not agree with each other; the message names the command that mends it."""
+
+
+class Overloaded(Retryable):
+    """More arrives than can be stored now. `retry_after` says in how many seconds to try again."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreBusy(Retryable):
