@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from flywheel.errors import CorruptStore, InvalidRecord, StoreBusy
+from flywheel.errors import CorruptStore, InvalidRecord, NotFound, StoreBusy
 from flywheel.records import (
     Candidate,
     Cause,
@@ -31,9 +31,11 @@ from flywheel.records import (
     Spin,
     Verdict,
 )
-from flywheel.store import Appended, Store
+from flywheel.store import Appended, Letter, Log, Store
 from flywheel.store import migrations as migrations_module
+from flywheel.store.codec import encode
 from flywheel.store.database import Database, open_database
+from flywheel.store.log import DUPLICATE, STORED
 from flywheel.store.migrations import migrate
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -217,6 +219,37 @@ class StorePromises:
         chunks = list(store.log.scan(0, 450, rows=10_000, size=500_000))
         assert [seq for chunk in chunks for seq, *_ in chunk] == list(range(1, 451))
         assert len(chunks) == 3
+
+    def test_the_books_balance_whatever_came(self, store: Store) -> None:
+        def balanced() -> dict[str, int]:
+            books = store.log.books()
+            parts = ("stored", "duplicates", "rejected", "dead_lettered")
+            assert books["received"] == sum(books[part] for part in parts)
+            return books
+
+        letter = Letter("http", "no input", b'{"output": 1}', AT, "draft")
+        store.log.append([ask("a"), ask("b")])
+        store.log.append([ask("a"), ask("b", input="other")])
+        done = store.log.commit(
+            [encode(ask("c")), encode(ask("a"))],
+            letters=[letter, letter],
+            counts={"received": 7, "rejected": 3, "client_dropped": 9},
+        )
+        assert (done.stored, done.duplicates, done.letters, done.fates) == (1, 2, 1, bytes([STORED, DUPLICATE]))
+        books = balanced()
+        assert books == {
+            "received": 11, "stored": 3, "duplicates": 3, "rejected": 4, "dead_lettered": 1, "client_dropped": 9
+        }  # fmt: skip
+        (kept,) = store.log.dead_letters()
+        assert (kept["reason"], kept["kind"]) == ("no input", "draft")
+        store.log.settle_letter(kept["id"], [encode(ask("d"))])
+        assert store.log.dead_letters() == []
+        assert balanced()["stored"] == 4
+        store.log.dead_letter("http", "worse", b"?", AT)
+        store.log.settle_letter(store.log.dead_letters()[0]["id"], [])
+        assert balanced()["rejected"] == 5
+        with pytest.raises(NotFound, match="flywheel deadletter list"):
+            store.log.settle_letter(99, [])
 
     def test_dead_letters_are_kept_and_counted(self, store: Store) -> None:
         store.log.dead_letter("import\x00", "not JSON \ud800", b"\xff{", AT)
@@ -430,7 +463,9 @@ class StorePromises:
             connection.execute(sa.text("ALTER TABLE modes ADD COLUMN owner TEXT"))
             connection.execute(sa.text("UPDATE modes SET owner = 'ana'"))
 
-        monkeypatch.setattr(migrations_module.migrate, "__defaults__", ((add_owner,),))
+        shipped = migrations_module.MIGRATIONS
+        newer = (*shipped, add_owner)
+        monkeypatch.setattr(migrations_module.migrate, "__defaults__", (newer,))
         again = opened(address)
         with again._database.read() as connection:
             assert connection.scalar(sa.text("SELECT owner FROM modes")) == "ana"
@@ -438,21 +473,52 @@ class StorePromises:
         assert again.state.modes()[0].name == "n"
         opened(address)  # done once: adding the column again would fail
         monkeypatch.undo()
-        with pytest.raises(CorruptStore, match=r"schema 2; .* up to 1.* pip install --upgrade"):
+        with pytest.raises(CorruptStore, match=rf"schema {1 + len(newer)}; .* up to {1 + len(shipped)}.* --upgrade"):
             opened(address)
 
     def test_a_broken_migration_leaves_the_schema_before_it(self, database: Database) -> None:
-        assert migrate(database) == 1
+        shipped = migrations_module.MIGRATIONS
+        newest = migrate(database)
+        assert newest == 1 + len(shipped)
 
         def breaks(connection: sa.Connection) -> None:
             connection.execute(sa.text("ALTER TABLE modes ADD COLUMN owner TEXT"))
             raise RuntimeError("killed")
 
         with pytest.raises(RuntimeError):
-            migrate(database, (breaks,))
-        assert migrate(database) == 1
+            migrate(database, (*shipped, breaks))
+        assert migrate(database) == newest
         with database.read() as connection:
             assert "owner" not in {column["name"] for column in sa.inspect(connection).get_columns("modes")}
+
+    def test_the_first_schema_is_brought_to_the_newest(self, database: Database) -> None:
+        migrate(database)
+        with database.write() as connection:  # back to how the first release laid it out
+            for table in ("dead_letters", "counters", "keys"):
+                connection.execute(sa.schema.DropTable(sa.table(table)))
+            old = sa.MetaData()
+            sa.Table(
+                "dead_letters",
+                old,
+                sa.Column("position", sa.Integer, primary_key=True),
+                *(sa.Column(name, kind, nullable=False) for name, kind in (("at", sa.BigInteger), ("source", sa.Text))),
+                sa.Column("reason", sa.Text, nullable=False),
+                sa.Column("body", sa.LargeBinary, nullable=False),
+            )
+            old.create_all(connection)
+            connection.execute(
+                old.tables["dead_letters"].insert(), {"at": 7, "source": "s", "reason": "r", "body": b"{}"}
+            )
+            connection.execute(sa.text("UPDATE tally SET dead_letters = 1, interactions = 2, duplicates = 3"))
+            connection.execute(sa.text("UPDATE schema_version SET number = 1"))
+        assert migrate(database) == 1 + len(migrations_module.MIGRATIONS)
+        log = Log(database)
+        (letter,) = log.dead_letters()
+        assert (letter["source"], letter["kind"], letter["body"]) == ("s", "draft", b"{}")
+        books = log.books()
+        assert books["received"] == 6
+        assert books["received"] == sum(books[n] for n in ("stored", "duplicates", "rejected", "dead_lettered"))
+        assert log.dead_letter("s2", "r", b"x", AT)
 
 
 class TestOnSqlite(StorePromises):

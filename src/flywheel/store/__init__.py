@@ -11,16 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flywheel.store.log import Appended, Log, Row
+    from flywheel.store.log import Appended, Letter, Log, Row
     from flywheel.store.snapshot import Snapshot
     from flywheel.store.state import State
     from flywheel.store.store import Store
     from flywheel.store.tables import Tables
 
-__all__ = ["Appended", "Log", "Row", "Snapshot", "State", "Store", "Tables"]
+__all__ = ["Appended", "Letter", "Log", "Row", "Snapshot", "State", "Store", "Tables"]
 
 _HOMES = {
     "Appended": "log",
+    "Letter": "log",
     "Log": "log",
     "Row": "log",
     "Snapshot": "snapshot",

@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import sqlalchemy as sa
 
-from flywheel.errors import FlywheelError, InvalidRecord
+from flywheel.errors import FlywheelError, InvalidRecord, NotFound
 from flywheel.records import Feedback, Interaction
 from flywheel.store import codec
 from flywheel.store.database import Database
-from flywheel.store.schema import conflicts, dead_letters, facts, tally
+from flywheel.store.schema import conflicts, counters, dead_letters, facts, tally
 
-__all__ = ["Appended", "Log", "Row"]
+__all__ = ["DUPLICATE", "STORED", "Appended", "Letter", "Log", "Row"]
+
+STORED, DUPLICATE, CONFLICT = range(3)
 
 _COMMIT = 20_000  # facts at most in one commit: bounds memory and how long others wait
 _ASK = 500  # ids in one question
@@ -40,11 +43,28 @@ _ABOUT = sa.select(facts.c.seq, facts.c.body).where(facts.c.about.in_(_ids))
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of a batch: `stored` anew, `duplicates` (known id, same content), `conflicts` (other content)."""
+    """What became of a batch: `stored` anew, `duplicates` (known id, same content), `conflicts` (other content).
+
+    A dead letter that was there already counts as a duplicate too; `letters` are those kept anew.
+    """
 
     stored: int
     duplicates: int = 0
     conflicts: int = 0
+    letters: int = 0
+    fates: bytes = field(default=b"", compare=False, repr=False)
+    """What became of each record in order: a byte `STORED`, `DUPLICATE` or `CONFLICT`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What could not become a record, with the reason. `kind` is `draft` (JSON that can be tried again) or `bytes`."""
+
+    source: str
+    reason: str
+    body: bytes
+    at: datetime
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +81,15 @@ class Row:
 class _Batch:
     """What one caller waits for."""
 
-    __slots__ = ("answer", "facts", "failure", "received")
+    __slots__ = ("answer", "counts", "facts", "failure", "letters", "received")
 
-    def __init__(self, facts: list[_Fact], received: int) -> None:
+    def __init__(
+        self, facts: list[_Fact], received: int, letters: list[dict[str, Any]], counts: Mapping[str, int]
+    ) -> None:
         self.facts = facts
         self.received = received
+        self.letters = letters
+        self.counts = counts
         self.answer: Appended | None = None
         self.failure: FlywheelError | None = None
 
@@ -87,13 +111,43 @@ class Log:
         in pieces, in order. Raises `InvalidRecord` before anything is written; after `StoreBusy` or `StoreUnavailable`
         appending the same records again is safe and right. O(log n) a record.
         """
-        encoded = [codec.encode(record) for record in records]
+        return self.commit([codec.encode(record) for record in records], received_at)
+
+    def commit(
+        self,
+        encoded: list[_Fact],
+        received_at: datetime | None = None,
+        letters: Sequence[Letter] = (),
+        counts: Mapping[str, int] | None = None,
+    ) -> Appended:
+        """Store records that `codec.encode` has written, dead letters and counts, as `append` does.
+
+        `counts` go into the books: `received` (all that arrived, by default the records and letters given),
+        `rejected`, or any other name. Up to 20,000 records, their letters and their counts are one commit.
+        """
         received = codec.to_micros(received_at or datetime.now(UTC))
+        kept = [_row_of(letter) for letter in letters]
+        counted = {"received": len(encoded) + len(kept), **(counts or {})}
+        if len(encoded) <= _COMMIT:
+            if not encoded and not kept and not any(counted.values()):
+                return Appended(0)
+            return self._submit(_Batch(encoded, received, kept, counted))
         total = Appended(0)
         for start in range(0, len(encoded), _COMMIT):
-            done = self._submit(_Batch(encoded[start : start + _COMMIT], received))
+            part = encoded[start : start + _COMMIT]
+            last = start + _COMMIT >= len(encoded)
+            rest = (
+                {**counted, "received": counted["received"] - len(encoded) + len(part)}
+                if last
+                else {"received": len(part)}
+            )
+            done = self._submit(_Batch(part, received, kept if last else [], rest))
             total = Appended(
-                total.stored + done.stored, total.duplicates + done.duplicates, total.conflicts + done.conflicts
+                total.stored + done.stored,
+                total.duplicates + done.duplicates,
+                total.conflicts + done.conflicts,
+                total.letters + done.letters,
+                total.fates + done.fates,
             )
         return total
 
@@ -177,6 +231,26 @@ class Log:
         del counted["seq"]
         return counted
 
+    def books(self) -> dict[str, int]:
+        """What arrived and what became of it, in one consistent reading.
+
+        `received` = `stored` + `duplicates` + `rejected` + `dead_lettered`, exactly, whatever was killed when. A
+        conflict (a known id with other content) is among the `rejected`; so is what came without consent. Beside
+        them stand counters that are no part of the sum, such as `client_dropped`.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(tally)).mappings().one()
+            counted = {name: int(value) for name, value in connection.execute(sa.select(counters)).tuples()}
+        rejected = counted.pop("rejected", 0)
+        return {
+            "received": counted.pop("received", 0),
+            "stored": int(row["interactions"]) + int(row["feedback"]),
+            "duplicates": int(row["duplicates"]),
+            "rejected": int(row["conflicts"]) + rejected,
+            "dead_lettered": int(row["dead_letters"]),
+            **dict(sorted(counted.items())),
+        }
+
     def _tally(self) -> dict[str, int]:
         with self._database.read() as connection:
             row = connection.execute(sa.select(tally)).mappings().one()
@@ -216,24 +290,63 @@ class Log:
             for row in found
         ]
 
-    def dead_letter(self, source: str, reason: str, body: bytes, at: datetime) -> None:
-        """Keep what could not become a record, with the reason; counted."""
-        if at.tzinfo is None:
-            raise InvalidRecord("at", f"{at.isoformat()} has no time zone", "Pass a UTC datetime")
-        letter = {"source": _storable(source), "reason": _storable(reason), "body": body, "at": codec.to_micros(at)}
-        with self._database.write() as connection:
-            connection.execute(dead_letters.insert().values(letter))
-            connection.execute(tally.update().values(dead_letters=tally.c.dead_letters + 1))
+    def dead_letter(self, source: str, reason: str, body: bytes, at: datetime, kind: str = "") -> bool:
+        """Keep what could not become a record, with the reason; counted. False for one that is kept already."""
+        return self.commit([], None, [Letter(source, reason, body, at, kind)]).letters > 0
 
-    def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest of them: `source`, `reason`, `body` (bytes), `at`."""
+    def dead_letters(
+        self, limit: int = 100, before: int | None = None, ids: Sequence[int] = ()
+    ) -> list[dict[str, Any]]:
+        """The newest of them: `id`, `source`, `reason`, `kind`, `body` (bytes), `at`; older than `before`, or `ids`."""
         question = sa.select(dead_letters).order_by(dead_letters.c.position.desc()).limit(limit)
+        if before is not None:
+            question = question.where(dead_letters.c.position < before)
+        if ids:
+            question = question.where(dead_letters.c.position.in_(ids))
         with self._database.read() as connection:
             found = connection.execute(question).all()
         return [
-            {"source": row.source, "reason": row.reason, "body": bytes(row.body), "at": codec.from_micros(row.at)}
+            {
+                "id": row.position,
+                "source": row.source,
+                "reason": row.reason,
+                "kind": row.kind,
+                "body": bytes(row.body),
+                "at": codec.from_micros(row.at),
+            }
             for row in found
         ]
+
+    def settle_letter(self, id: int, encoded: list[_Fact]) -> Appended:
+        """Take a dead letter away, and store in the same commit the records it has become; none: it was dropped.
+
+        The books stay balanced: one dead letter less, and so many stored, duplicate or (dropped) rejected.
+        Raises `NotFound` when it is not there any more.
+        """
+        batch = _Batch(encoded, codec.to_micros(datetime.now(UTC)), [], {})
+        with self._pen, self._database.write() as connection:
+            connection.execute(sa.select(tally.c.seq).with_for_update())
+            if not connection.execute(dead_letters.delete().where(dead_letters.c.position == id)).rowcount:
+                raise NotFound(f"there is no dead letter {id}. List them with: flywheel deadletter list")
+            counts = {"rejected": 1, "dropped_letters": 1} if not encoded else {"received": len(encoded) - 1}
+            batch.counts = counts
+            connection.execute(tally.update().values(dead_letters=tally.c.dead_letters - 1))
+            return _store(connection, [batch])[0]
+
+
+def _row_of(letter: Letter) -> dict[str, Any]:
+    if letter.at.tzinfo is None:
+        raise InvalidRecord("at", f"{letter.at.isoformat()} has no time zone", "Pass a UTC datetime")
+    source, reason = _storable(letter.source), _storable(letter.reason)
+    said = f"{source}\n{reason}\n".encode() + letter.body
+    return {
+        "source": source,
+        "reason": reason,
+        "body": letter.body,
+        "at": codec.to_micros(letter.at),
+        "kind": letter.kind,
+        "digest": hashlib.blake2b(said, digest_size=16).hexdigest(),
+    }
 
 
 def _parts(ids: Sequence[str]) -> Iterator[list[str]]:
@@ -255,8 +368,11 @@ def _store(connection: sa.Connection, batches: list[_Batch]) -> list[Appended]:
     kept: dict[tuple[int, str, str], dict[str, Any]] = {}
     answers = []
     counts = {codec.INTERACTION: 0, codec.FEEDBACK: 0}
+    letters = _Letters(connection, batches)
+    counted: Counter[str] = Counter()
     for batch in batches:
         stored = duplicates = conflicting = 0
+        fates = bytearray()
         for kind, key, about, body in batch.facts:
             first = known.get((kind, key))
             if first is None:
@@ -265,10 +381,13 @@ def _store(connection: sa.Connection, batches: list[_Batch]) -> list[Appended]:
                 counts[kind] += 1
                 known[kind, key] = body
                 new.append((seq, kind, key, about, batch.received, body))
+                fates.append(STORED)
             elif codec.same_content(first, body):
                 duplicates += 1
+                fates.append(DUPLICATE)
             else:
                 conflicting += 1
+                fates.append(CONFLICT)
                 digest = hashlib.blake2b(body, digest_size=16).hexdigest()
                 kept[kind, key, digest] = {
                     "digest": digest,
@@ -277,11 +396,15 @@ def _store(connection: sa.Connection, batches: list[_Batch]) -> list[Appended]:
                     "body": body,
                     "received": batch.received,
                 }
-        answers.append(Appended(stored, duplicates, conflicting))
+        fresh = letters.take(batch)
+        counted.update(batch.counts)
+        answers.append(Appended(stored, duplicates + len(batch.letters) - fresh, conflicting, fresh, bytes(fates)))
     if new:
         _insert(connection, new)
     for one in kept.values():
         _keep(connection, one)
+    letters.write()
+    _count(connection, counted)
     connection.execute(
         tally.update().values(
             seq=seq,
@@ -289,9 +412,45 @@ def _store(connection: sa.Connection, batches: list[_Batch]) -> list[Appended]:
             feedback=tally.c.feedback + counts[codec.FEEDBACK],
             duplicates=tally.c.duplicates + sum(answer.duplicates for answer in answers),
             conflicts=tally.c.conflicts + sum(answer.conflicts for answer in answers),
+            dead_letters=tally.c.dead_letters + sum(answer.letters for answer in answers),
         )
     )
     return answers
+
+
+class _Letters:
+    """The dead letters of one commit; each is kept once."""
+
+    def __init__(self, connection: sa.Connection, batches: list[_Batch]) -> None:
+        self._connection = connection
+        self._new: list[dict[str, Any]] = []
+        self._known: set[str] = set()
+        for part in _parts([letter["digest"] for batch in batches for letter in batch.letters]):
+            question = sa.select(dead_letters.c.digest).where(dead_letters.c.digest.in_(part))
+            self._known.update(connection.scalars(question))
+
+    def take(self, batch: _Batch) -> int:
+        """Take a batch's letters; return how many are new."""
+        before = len(self._new)
+        for letter in batch.letters:
+            if letter["digest"] not in self._known:
+                self._known.add(letter["digest"])
+                self._new.append(letter)
+        return len(self._new) - before
+
+    def write(self) -> None:
+        if self._new:
+            self._connection.execute(dead_letters.insert(), self._new)
+
+
+def _count(connection: sa.Connection, counted: Counter[str]) -> None:
+    """Add to the books. The tally's row is held, so nobody else adds at the same moment."""
+    for name, more in counted.items():
+        if not more:
+            continue
+        same = counters.c.name == name
+        if not connection.execute(counters.update().where(same).values(value=counters.c.value + more)).rowcount:
+            connection.execute(counters.insert().values(name=name, value=more))
 
 
 def _insert(connection: sa.Connection, new: list[_New]) -> None:

@@ -19,7 +19,45 @@ __all__ = ["MIGRATIONS", "migrate"]
 
 Migration = Callable[[sa.Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = ()
+
+def _books(connection: sa.Connection) -> None:
+    """Dead letters that are kept once and can be tried again; counters for the books; keys of the server."""
+    position = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    old = sa.table("dead_letters", *(sa.column(name) for name in ("position", "at", "source", "reason", "body")))
+    wanted = sa.select(old.c.at, old.c.source, old.c.reason, old.c.body).order_by(old.c.position)
+    rows = connection.execute(wanted).mappings().all()
+    connection.execute(sa.text("DROP TABLE dead_letters"))
+    laid_out = sa.MetaData()
+    letters = sa.Table(
+        "dead_letters",
+        laid_out,
+        sa.Column("position", position, primary_key=True, autoincrement=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False, server_default=""),
+        sa.Column("digest", sa.Text, unique=True),
+    )
+    counters = sa.Table(
+        "counters",
+        laid_out,
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("value", sa.BigInteger, nullable=False),
+    )
+    sa.Table("keys", laid_out, sa.Column("id", sa.Text, primary_key=True), sa.Column("doc", sa.Text, nullable=False))
+    laid_out.create_all(connection)
+    if rows:
+        connection.execute(letters.insert(), [{**row, "kind": "draft"} for row in rows])
+    counted = sa.table(
+        "tally",
+        *(sa.column(name) for name in ("interactions", "feedback", "duplicates", "conflicts", "dead_letters")),
+    )
+    before = connection.execute(sa.select(counted)).one()
+    connection.execute(counters.insert().values(name="received", value=sum(map(int, before))))
+
+
+MIGRATIONS: tuple[Migration, ...] = (_books,)
 """The n-th brings schema n to schema n + 1. Each is written in SQLAlchemy Core or fixed SQL, never from `schema`."""
 
 _version = sa.Table(

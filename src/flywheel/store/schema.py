@@ -7,12 +7,14 @@ import sqlalchemy as sa
 __all__ = [
     "candidates",
     "conflicts",
+    "counters",
     "dataset_sources",
     "datasets",
     "dead_letters",
     "examples",
     "facts",
     "items",
+    "keys",
     "metadata",
     "modes",
     "releases",
@@ -81,6 +83,15 @@ dead_letters = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, server_default=""),  # `draft` (JSON that can be tried again) or `bytes`
+    sa.Column("digest", sa.Text, unique=True),  # the same letter is kept once
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
 )
 
 # --- state: a JSON document each, and the columns that queries need ---
@@ -155,6 +166,8 @@ releases = sa.Table(
     sa.Column("version", sa.Text, nullable=False, unique=True),
     sa.Column("doc", sa.Text, nullable=False),
 )
+
+keys = sa.Table("keys", metadata, sa.Column("id", sa.Text, primary_key=True), sa.Column("doc", sa.Text, nullable=False))
 
 trail = sa.Table("trail", metadata, _ordered(), sa.Column("doc", sa.Text, nullable=False))
 
