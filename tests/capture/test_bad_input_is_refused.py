@@ -155,14 +155,14 @@ def test_good_values_at_the_edges_are_kept(recorder, store):
         latency_ms=0,
         propensity=1,
         context={"device": None, "hour": 3, "beta": True},
-        consent=False,
+        consent=True,
         mood="glad",
         extra={"confidense": 1},
     )
     seen = store.log.interactions([key])[key]
     assert seen.at == at
     assert seen.input == {"image": [[1.0, 0.0], [0.0, 1.0]], "n": 3, "pair": [1, 2]}
-    assert (seen.confidence, seen.latency_ms, seen.propensity, seen.consent) == (0.5, 0.0, 1.0, False)
+    assert (seen.confidence, seen.latency_ms, seen.propensity, seen.consent) == (0.5, 0.0, 1.0, True)
     assert seen.extra == {"mood": "glad", "confidense": 1}
     assert seen.context == {"device": None, "hour": 3, "beta": True}
 

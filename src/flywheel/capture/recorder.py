@@ -5,7 +5,6 @@ The SDK behind `fw.log` and `fw.feedback`.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections import Counter
@@ -18,13 +17,17 @@ import msgspec
 
 from flywheel.capture.checks import too_large
 from flywheel.capture.drafts import UNSAID, Limits, feedback_of, interaction_of
-from flywheel.capture.identity import pseudonym
+from flywheel.capture.identity import new_id, pseudonym
+from flywheel.capture.spoken import SpokenInteraction
 from flywheel.errors import InvalidRecord
 from flywheel.records import Feedback, Interaction
+from flywheel.store import Letter
+from flywheel.store import codec as stored_form
 
 if TYPE_CHECKING:
     import pyarrow
 
+    from flywheel.capture.policy import Policy
     from flywheel.ports import Progress, Redactor
     from flywheel.store import Appended, Log
 
@@ -32,10 +35,14 @@ __all__ = ["Recorder"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_write = msgspec.json.Encoder().encode
 Fact = TypeVar("Fact", bound=Interaction | Feedback)
 
 _BATCH = 1000
-_LETTERS = 100_000  # dead letters that are remembered, so as not to repeat them
+_REMEMBERED = 20_000  # names and pseudonyms, so that what comes again and again is worked out once
+_PSEUDONYM = re.compile(r"u_[0-9a-f]{32}")
+_LONGEST_LETTER = 65_536
+_UNFIT = frozenset({"user", "by", "session"})
 
 
 _MADE = re.compile(
@@ -61,15 +68,20 @@ class Recorder:
         redactor: Redactor,
         pseudonym_key: bytes | None = None,
         max_record_bytes: int = 1_048_576,
+        consent_required: bool = False,
+        policy: Policy | None = None,
     ) -> None:
         self._log = log
         self._redactor = redactor
         self._key = pseudonym_key
         self._limits = Limits(max_record_bytes)
+        self._consent_required = consent_required
+        self._policy = policy
+        self._names: dict[str, str] = {}
+        self._users: dict[str, str] = {}
         self._counting = threading.Lock()
         self.redacted: Counter[str] = Counter()
         self.unrecorded: Counter[str] = Counter()
-        self._letters: set[bytes] | None = None
 
     # --- interactions ---
 
@@ -95,6 +107,9 @@ class Recorder:
     ) -> str:
         """Store one interaction and return its id. Other keywords are kept as `extra`.
 
+        With `consent=False` (or without `consent=True` where `[privacy] consent = "required"`) nothing is kept but a
+        count; the id comes back all the same.
+
         Raises `InvalidRecord`; also for a keyword that looks like a misspelt field (`confidense`).
         """
         given = {
@@ -114,7 +129,11 @@ class Recorder:
             "propensity": propensity,
             "consent": consent,
         }
-        record = self.prepare(interaction_of({**given, **extra}, self._limits))
+        record = interaction_of({**given, **extra}, self._limits)
+        if not self.consents(consent):
+            self.count_refused(1)
+            return record.id
+        record = self.prepare(record)
         self._log.append([record])
         return record.id
 
@@ -127,9 +146,7 @@ class Recorder:
         after it are not, and `InvalidRecord` says which it was (`records[17].confidence`). With ids of your own the
         whole call can be repeated after mending it: what is stored already counts as a duplicate.
         """
-        return self._store_many(
-            records, lambda row: [self.prepare(interaction_of(row, self._limits))], progress, "log_many"
-        )
+        return self._store_many(records, self._interactions_of, progress, "log_many")
 
     # --- feedback ---
 
@@ -208,13 +225,21 @@ class Recorder:
         """The largest record that is taken."""
         return self._limits.max_bytes
 
-    def prepare(self, record: Fact) -> Fact:
-        """Redact a checked record, replace the user by a pseudonym, and check its size. Writes nothing."""
+    def prepare(self, record: Fact, *, again: bool = False) -> Fact:
+        """Redact a checked record, replace the user by a pseudonym, and check its size. Writes nothing.
+
+        `again` for a record that has been here before (a dead letter): its pseudonyms stand.
+        """
         found: Counter[str] = Counter()
+        given = record
         if isinstance(record, Interaction):
             ready: Interaction | Feedback = self._interaction(record, found)
         else:
             ready = self._feedback(record, found)
+        for field in ("user", "session", "by") if again else ():
+            value = getattr(given, field, None)
+            if value is not None and _PSEUDONYM.fullmatch(value):
+                ready = replace(ready, **{field: value})
         if found:
             ready = replace(ready, extra={**ready.extra, "redacted": dict(sorted(found.items()))})
         size = len(msgspec.json.encode(ready))
@@ -229,55 +254,110 @@ class Recorder:
         """Store prepared records in one commit."""
         return self._log.append(list(records))
 
-    def refuse(self, source: str, reason: str, record: Any, at: datetime) -> None:
-        """Keep a record that could not be stored among the dead letters: redacted, users as pseudonyms, cut at 64 kB.
+    def consents(self, consent: bool | None) -> bool:
+        """May a record that says this about consent be kept?"""
+        return consent is True or (consent is None and not self._consent_required)
 
-        The same letter twice is kept once, so that importing a file again does not repeat them.
-        """
+    def count_refused(self, records: int) -> None:
+        """Count records that were not kept for want of consent: nothing else of them stays."""
+        self._log.commit([], counts={"received": records, "rejected": records, "no_consent": records})
+
+    def refuse(self, source: str, reason: str, record: Any, at: datetime) -> None:
+        """Keep a record that could not be stored among the dead letters; the same letter twice is kept once."""
+        self._log.commit([], letters=[self.letter(source, reason, record, at)])
+
+    def letter(self, source: str, reason: str, record: Any, at: datetime) -> Letter:
+        """Make the dead letter of a record: redacted, users as pseudonyms, cut at 64 kB."""
         kept = record
         if isinstance(record, Mapping):
             kept = dict(record)
-            for field in ("user", "by", "session"):
-                if kept.get(field) is not None:
+            for field in _UNFIT & kept.keys():
+                if kept[field] is not None and not _PSEUDONYM.fullmatch(str(kept[field])):
                     kept[field] = pseudonym(self._key, str(kept[field]))
-        body = msgspec.json.encode(self._redactor.redact(_printable(kept))[0])[:65_536]
-        words = str(self._redactor.redact(reason)[0])
-        place = str(self._redactor.redact(source)[0])
+        found: Counter[str] = Counter()
+        body = msgspec.json.encode(self._clean(_printable(kept), found))
+        words, place = str(self._clean(reason, found)), str(self._clean(source, found))
         with self._counting:
-            if self._letters is None:
-                kept_before = self._log.dead_letters(limit=_LETTERS)
-                self._letters = {_digest(one["source"], one["reason"], one["body"]) for one in kept_before}
-            letter = _digest(place, words, body)
-            known = letter in self._letters
-            self._letters.add(letter)
-        if not known:
-            self._log.dead_letter(place, words, body, at)
+            self.redacted.update(found)
+        whole = isinstance(record, Mapping) and len(body) <= _LONGEST_LETTER
+        return Letter(place, words, body[:_LONGEST_LETTER], at, "draft" if whole else "bytes")
+
+    def spoken(self, record: SpokenInteraction) -> tuple[int, str, str | None, bytes]:
+        """Redact a record that was read the quick way, and write it as the log keeps it.
+
+        Raises `InvalidRecord` when it has become too large.
+        """
+        found: Counter[str] | None = None
+        fields = {
+            "input": record.input,
+            "output": record.output,
+            "scores": record.scores,
+            "error": record.error,
+            "context": record.context,
+            "extra": record.extra,
+        }
+        cleaned, counts = self._redacted(fields)
+        if cleaned is not fields:
+            record.input, record.output = cleaned.get("input"), cleaned.get("output")
+            record.scores, record.error = cleaned.get("scores"), cleaned.get("error")
+            record.context, record.extra = cleaned.get("context") or {}, cleaned.get("extra") or {}
+        if counts:
+            found = Counter(counts)
+        record.id = self._remembered(record.id, found) if record.id else new_id(record.at)
+        if record.at is None:
+            record.at = datetime.now(UTC)
+        if record.user is not None:
+            record.user = self._user_of(record.user)
+        if record.model is not None:
+            record.model = self._remembered(record.model, found)
+        if record.session is not None:
+            record.session = self._remembered(record.session, found)
+        if found:
+            record.extra = {**record.extra, "redacted": dict(sorted(found.items()))}
+            with self._counting:
+                self.redacted.update(found)
+        body = _write(record)
+        if len(body) > self._limits.max_bytes:
+            raise too_large("record", len(body), self._limits.max_bytes)
+        return stored_form.INTERACTION, record.id, None, body
 
     def _interaction(self, record: Interaction, found: Counter[str]) -> Interaction:
+        names = ("input", "output", "scores", "error", "context", "extra")
+        fields = {name: getattr(record, name) for name in names}
+        cleaned, counts = self._redacted(fields)
+        found.update(counts)
+        changed = {} if cleaned is fields else {name: cleaned.get(name) for name in names}
+        for name in ("context", "extra"):
+            if changed and changed[name] is None:
+                changed[name] = {}
         return replace(
             record,
             id=self._name(record.id, found),
-            input=self._clean(record.input, found),
-            output=self._clean(record.output, found),
-            scores=self._clean(record.scores, found),
-            error=self._clean(record.error, found),
             model=record.model and self._name(record.model, found),
             user=self._user(record.user, found),
             session=record.session and self._name(record.session, found),
-            context=self._clean(record.context, found),
-            extra=self._clean(record.extra, found),
+            **changed,
         )
 
     def _feedback(self, record: Feedback, found: Counter[str]) -> Feedback:
+        fields = {"value": record.value, "name": record.name, "extra": record.extra}
+        cleaned, counts = self._redacted(fields)
+        found.update(counts)
         return replace(
             record,
             id=self._name(record.id, found),
             interaction_id=self._name(record.interaction_id, found),
-            value=self._clean(record.value, found),
-            name=self._clean(record.name, found),
+            value=cleaned.get("value"),
+            name=cleaned.get("name"),
             by=self._user(record.by, found) if record.source == "user" else record.by and self._name(record.by, found),
-            extra=self._clean(record.extra, found),
+            extra=cleaned.get("extra") or {},
         )
+
+    def _redacted(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+        """The free fields of a record after policy and redactor; the same object when nothing was found."""
+        if self._policy is not None:
+            return self._policy.apply(fields, self._redactor)
+        return self._redactor.redact(fields)
 
     def _clean(self, value: Any, found: Counter[str]) -> Any:
         if value is None or value == {}:
@@ -289,7 +369,33 @@ class Recorder:
     def _user(self, value: str | None, found: Counter[str]) -> str | None:
         if value is None:
             return None
-        return self._name(value, found) if self._key is None else pseudonym(self._key, value)
+        return self._name(value, found) if self._key is None else self._user_of(value)
+
+    def _user_of(self, value: str) -> str:
+        if self._key is None:
+            return self._name(value, Counter())
+        known = self._users.get(value)
+        if known is None:
+            if len(self._users) >= _REMEMBERED:
+                self._users.clear()
+            known = self._users[value] = pseudonym(self._key, value)
+        return known
+
+    def _remembered(self, value: str, found: Counter[str] | None) -> str:
+        """`_name` for names that come again: models, sessions; an id that a machine drew needs no remembering."""
+        if _MADE.fullmatch(value):
+            return value
+        known = self._names.get(value)
+        if known is None:
+            counts: Counter[str] = Counter()
+            known = self._name(value, counts)
+            if not counts:
+                if len(self._names) >= _REMEMBERED:
+                    self._names.clear()
+                self._names[value] = known
+            elif found is not None:
+                found.update(counts)
+        return known
 
     def _name(self, value: str, found: Counter[str]) -> str:
         """An id that holds personal data becomes a digest of itself, so that what belongs together stays together."""
@@ -300,6 +406,13 @@ class Recorder:
             return value
         found.update(counts)
         return pseudonym(self._key, value, prefix="id")
+
+    def _interactions_of(self, row: Mapping[str, Any]) -> list[Interaction]:
+        record = interaction_of(row, self._limits)
+        if self.consents(record.consent):
+            return [self.prepare(record)]
+        self.count_refused(1)
+        return []
 
     def _store_many(
         self,
@@ -378,7 +491,3 @@ def _printable(value: Any, depth: int = 0) -> Any:
     if depth < 8 and isinstance(value, list | tuple):
         return [_printable(item, depth + 1) for item in value[:1000]]
     return f"<{type(value).__name__}>"
-
-
-def _digest(source: str, reason: str, body: bytes) -> bytes:
-    return hashlib.blake2b(f"{source}\n{reason}\n".encode("utf-8", "replace") + body, digest_size=16).digest()
