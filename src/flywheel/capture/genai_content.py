@@ -1,0 +1,298 @@
+"""What was asked and answered: the content of a GenAI span, from its attributes and events, in any dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flywheel.capture.genai_messages import (
+    answer_of,
+    as_text,
+    listed,
+    messages_of,
+    parsed,
+    refusal_of,
+    system_message,
+)
+
+__all__ = ["DETAILS", "MESSAGE_EVENTS", "Content", "has_prompt", "is_content", "read"]
+
+MESSAGE_EVENTS = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "choice",
+}
+"""The message events of semantic conventions up to 1.36, and whose word each is."""
+DETAILS = "gen_ai.client.inference.operation.details"
+"""The event that carries a call's messages today."""
+
+_SYSTEM = ("gen_ai.system_instructions", "gen_ai.request.system_instructions")
+_INPUTS = ("gen_ai.input.messages", "gen_ai.request.messages")
+_OUTPUTS = ("gen_ai.output.messages", "gen_ai.response.messages")
+_FLAT_INPUTS = ("gen_ai.prompt", "llm.input_messages", "llm.prompts")
+_FLAT_OUTPUTS = ("gen_ai.completion", "llm.output_messages", "llm.completions", "llm.choices")
+_WHOLE_INPUTS = (
+    "gen_ai.prompt",
+    "ai.prompt.messages",
+    "ai.prompt",
+    "langfuse.observation.input",
+    "mlflow.spanInputs",
+    "input.value",
+    "traceloop.entity.input",
+)
+_WHOLE_OUTPUTS = (
+    "gen_ai.completion",
+    "langfuse.observation.output",
+    "mlflow.spanOutputs",
+    "output.value",
+    "traceloop.entity.output",
+)
+_VERCEL = ("ai.response.text", "ai.response.toolCalls", "ai.response.object")
+_TOOLS = ("gen_ai.tool.definitions", "gen_ai.request.tools", "ai.prompt.tools", "mlflow.chat.tools")
+_FLAT_TOOLS = ("llm.tools", "llm.request.functions")
+_FINISH = ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "llm.finish_reason")
+_FINISH += ("llm.response.finish_reason", "ai.response.finishReason")
+_PARAMETERS = ("llm.invocation_parameters", "gen_ai.request.parameters", "langfuse.observation.model.parameters")
+_ALONE = frozenset((*_SYSTEM, *_INPUTS, *_OUTPUTS, *_WHOLE_INPUTS, *_WHOLE_OUTPUTS, *_VERCEL, *_TOOLS, *_FINISH))
+_ALONE |= {*_PARAMETERS, "input.mime_type", "output.mime_type", "gen_ai.response.id", "llm.response.id", "events"}
+_ALONE |= {"ai.response.id"}
+_FLAT = tuple(f"{name}." for name in (*_FLAT_INPUTS, *_FLAT_OUTPUTS, *_FLAT_TOOLS))
+_REFUSED = ("content_filter", "refusal", "safety", "prohibited_content", "blocklist")
+
+
+@dataclass(slots=True)
+class Content:
+    """What a span says of its content: `input` and `output` as the log keeps them, and what goes beside them."""
+
+    input: Any = None
+    output: Any = None
+    refusal: str | None = None
+    context: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was captured."""
+        return self.input is None and self.output is None
+
+
+def is_content(name: str) -> bool:
+    """Tell whether an attribute is content, which `read` reads."""
+    return name in _ALONE or name.startswith(_FLAT)
+
+
+def has_prompt(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether attributes carry a prompt that only calls of models have (not `input.value`, which any span has)."""
+    if any(name in attributes for name in ("gen_ai.input.messages", "gen_ai.prompt")):
+        return True
+    return any(f"{name}.0.{word}" in attributes for name, word in _HEADS)
+
+
+_HEADS = (("gen_ai.prompt", "content"), ("gen_ai.prompt", "role"), ("llm.input_messages", "message.role"))
+_HEADS += (("llm.prompts", "content"), ("llm.prompts", "prompt.text"))
+
+
+def read(attributes: Mapping[str, Any], events: Sequence[Mapping[str, Any]] = ()) -> Content:
+    """Read what was asked and answered: today's attributes first, then events, then the older forms."""
+    asked, answered = _from_events(attributes, events)
+    merged = attributes
+    for event in events:
+        if event.get("name") == DETAILS:
+            merged = {**(event.get("attributes") or {}), **_body(event), **attributes}
+    content = Content()
+    told: Any = _messages(merged, _INPUTS) or asked or _flat(merged, _FLAT_INPUTS)
+    if told is None:
+        told = _whole(merged, _WHOLE_INPUTS, "input.mime_type", "user")
+    instructions = next((merged[name] for name in _SYSTEM if merged.get(name)), None)
+    if instructions is not None:
+        told = system_message(instructions) + (
+            told if isinstance(told, list) else [] if told is None else [{"role": "user", "content": as_text(told)}]
+        )
+    content.input = told
+    choices: Any = _messages(merged, _OUTPUTS, "assistant") or answered or _flat(merged, _FLAT_OUTPUTS, "assistant")
+    if choices is None:
+        choices = _vercel(merged) or _whole(merged, _WHOLE_OUTPUTS, "output.mime_type", "assistant")
+    _answer(content, choices, merged)
+    _beside(content, merged)
+    return content
+
+
+def _answer(content: Content, choices: Any, attributes: Mapping[str, Any]) -> None:
+    reasons = [parsed(attributes[name]) for name in _FINISH if attributes.get(name)]
+    given = reasons[0] if reasons else None
+    finish = [str(reason) for reason in given if reason] if isinstance(given, list) else [str(given)] if given else []
+    if isinstance(choices, list) and choices and all(isinstance(one, dict) and "role" in one for one in choices):
+        finish = finish or [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
+        content.output = answer_of(choices)
+        words = refusal_of(choices)
+        content.refusal = f"refusal: {words}" if words else None
+        reasoning = [choice["reasoning_content"] for choice in choices if choice.get("reasoning_content")]
+        if reasoning:
+            content.extra["reasoning"] = reasoning[0] if len(reasoning) == 1 else reasoning
+    else:
+        content.output = choices
+    if finish:
+        content.context["finish_reason"] = ",".join(dict.fromkeys(finish))
+        refused = next((reason for reason in finish if reason.lower() in _REFUSED), None)
+        if refused and content.refusal is None:
+            content.refusal = f"refusal: {refused}"
+
+
+def _beside(content: Content, attributes: Mapping[str, Any]) -> None:
+    for name in _PARAMETERS:
+        parameters = parsed(attributes.get(name))
+        if isinstance(parameters, Mapping):
+            for key in ("temperature", "top_p", "max_tokens"):
+                if isinstance(parameters.get(key), int | float):
+                    content.context.setdefault(key, parameters[key])
+            content.extra.setdefault("parameters", dict(parameters))
+    response = next(
+        (
+            attributes[name]
+            for name in ("gen_ai.response.id", "llm.response.id", "ai.response.id")
+            if attributes.get(name)
+        ),
+        None,
+    )
+    if response is not None:
+        content.extra["response_id"] = as_text(response)
+    tools = next((parsed(attributes[name]) for name in _TOOLS if attributes.get(name)), None)
+    if tools is None:
+        flat = next((found for name in _FLAT_TOOLS if (found := listed(attributes, name))), [])
+        tools = [_tool(tool) for tool in flat] or None
+    if tools is not None:
+        content.extra["tools"] = [parsed(tool) for tool in tools] if isinstance(tools, list) else tools
+
+
+def _tool(tool: Any) -> Any:
+    if isinstance(tool, Mapping):
+        inner = tool.get("tool", tool)
+        if isinstance(inner, Mapping) and "json_schema" in inner:
+            return parsed(inner["json_schema"])
+        return {key: parsed(value) for key, value in inner.items()} if isinstance(inner, Mapping) else inner
+    return parsed(tool)
+
+
+def _messages(attributes: Mapping[str, Any], names: Sequence[str], role: str = "user") -> list[dict[str, Any]] | None:
+    for name in names:
+        if attributes.get(name):
+            found = messages_of(attributes[name], role)
+            if found is not None:
+                return found
+            return [{"role": role, "content": as_text(attributes[name])}]
+    return None
+
+
+def _flat(attributes: Mapping[str, Any], prefixes: Sequence[str], role: str = "user") -> Any:
+    for prefix in prefixes:
+        found = listed(attributes, prefix)
+        if not found:
+            continue
+        texts = [_completion_text(one) for one in found]
+        if all(text is not None for text in texts):  # the completions API: text, not messages
+            if role == "user":
+                return texts[0] if len(texts) == 1 else texts
+            return [{"role": role, "content": text} for text in texts]
+        messages: list[dict[str, Any]] = []
+        for one in found:
+            messages.extend(messages_of([one], role) or [{"role": role, "content": as_text(one)}])
+        return messages
+    return None
+
+
+def _completion_text(one: Any) -> str | None:
+    if isinstance(one, Mapping):
+        for key in ("prompt", "completion"):
+            inner = one.get(key)
+            if isinstance(inner, Mapping) and isinstance(inner.get("text"), str):
+                return str(inner["text"])
+    return None
+
+
+def _whole(attributes: Mapping[str, Any], names: Sequence[str], mime: str, role: str) -> Any:
+    for name in names:
+        value = attributes.get(name)
+        if value is None or value == "":
+            continue
+        if name.endswith(".value") and str(attributes.get(mime, "")).startswith("text/"):
+            return value
+        value = parsed(value)
+        if role == "assistant" and isinstance(value, Mapping) and isinstance(value.get("choices"), list):
+            return messages_of(value["choices"], role) or value
+        found = messages_of(value, role)
+        return value if found is None else found
+    return None
+
+
+def _vercel(attributes: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    text, calls, made = (parsed(attributes.get(name)) for name in _VERCEL)
+    if text is None and calls is None and made is None:
+        return None
+    said = text if text is not None else made
+    return messages_of([{"role": "assistant", "content": None if said is None else as_text(said), "tool_calls": calls}])
+
+
+# --- events ---
+
+
+def _from_events(
+    attributes: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
+) -> tuple[list[dict[str, Any]] | None, list[dict[str, Any]] | None]:
+    asked: list[dict[str, Any]] = []
+    answered: list[tuple[int, dict[str, Any]]] = []
+    written = parsed(attributes.get("events"))  # Logfire: the same events in one attribute
+    if isinstance(written, list) and not any(event.get("name") in MESSAGE_EVENTS for event in events):
+        events = [{"name": one.get("event.name"), "body": one} for one in written if isinstance(one, Mapping)]
+    for event in events:
+        name = event.get("name")
+        if name in MESSAGE_EVENTS:
+            told = _body(event)
+            role = MESSAGE_EVENTS[name]
+            if role == "choice":
+                index = told.get("index")
+                number = int(index) if isinstance(index, int | float) or str(index).isdecimal() else len(answered)
+                answered.extend((number, one) for one in _spoken({"role": "assistant", **told}, "assistant"))
+            else:
+                asked.extend(_spoken({"role": role, **told}, role))
+        elif name == "gen_ai.content.prompt":
+            asked.extend(_written(event, "gen_ai.prompt", "user"))
+        elif name == "gen_ai.content.completion":
+            answered.extend(
+                (len(answered) + n, one) for n, one in enumerate(_written(event, "gen_ai.completion", "assistant"))
+            )
+    answered.sort(key=lambda pair: pair[0])
+    return asked or None, [message for _, message in answered] or None
+
+
+def _body(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event says: its body (a log record), or its attributes (a span event)."""
+    told = dict(event.get("attributes") or {})
+    for given in (told.pop("gen_ai.event.content", None), event.get("body")):
+        inner = parsed(given)
+        if isinstance(inner, Mapping):
+            told |= inner
+        elif inner is not None:
+            told.setdefault("content", inner)
+    return told
+
+
+def _spoken(told: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
+    kept = ("role", "content", "message", "tool_calls", "id", "name", "finish_reason", "parts", "refusal")
+    message = {key: told[key] for key in kept if told.get(key) is not None}
+    if role != "tool":
+        message.pop("id", None)
+    return messages_of([message], role) or []
+
+
+def _written(event: Mapping[str, Any], name: str, role: str) -> list[dict[str, Any]]:
+    told = event.get("attributes") or {}
+    flat = _flat(told, (name,), role)
+    if flat is not None:
+        return flat if isinstance(flat, list) else [{"role": role, "content": flat}]
+    given = told.get(name, _body(event).get("content"))
+    if given is None:
+        return []
+    return messages_of(given, role) or [{"role": role, "content": as_text(parsed(given))}]
