@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from flywheel import config as settings
 from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.loop.decide import close_modes
+from flywheel.parts import Parts
 from flywheel.records import (
     Dataset,
     Failure,
@@ -25,14 +25,13 @@ from flywheel.records import (
     Spin,
     to_dict,
 )
-from flywheel.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from flywheel.capture import Imported
     from flywheel.curate import LabelsRead
-    from flywheel.ports import Detector, Embedder, Labeler, Model, Progress, Task, Trainer
+    from flywheel.ports import Labeler, Progress
 
 __all__ = ["Flywheel", "open"]
 
@@ -66,20 +65,12 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel:
+class Flywheel(Parts):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context
     manager, when done. Every call that writes takes `at`, a UTC datetime, for backfills and simulations.
     """
-
-    def __init__(self, folder: Path, config: settings.Config) -> None:
-        self.folder = folder
-        self.config = config
-        self.name = config.product.name or folder.resolve().name
-        self._store = Store.open(folder, config)
-        self._labeler: Labeler | None = None
-        self._models: dict[str, Model] = {}
 
     def __enter__(self) -> Flywheel:
         return self
@@ -95,112 +86,6 @@ class Flywheel:
     def close(self) -> None:
         """Let go of the database; what was logged is already on disk."""
         self._store.close()
-
-    # --- the parts, made when first needed ---
-
-    @cached_property
-    def task(self) -> Task:
-        """What is right, for this product."""
-        name, tolerance = self.config.product.task, self.config.product.tolerance
-        if name == "regression":
-            tolerance = tolerance or float(self._store.state.get("tolerance", 0.0))
-            return plugins.create("tasks", name, tolerance=tolerance)  # type: ignore[no-any-return]
-        return plugins.create("tasks", name)  # type: ignore[no-any-return]
-
-    @cached_property
-    def _recorder(self) -> Any:
-        from flywheel import capture
-
-        privacy = self.config.privacy
-        return capture.Recorder(
-            self._store.log,
-            redactor=plugins.create("redactors", privacy.redactor),
-            pseudonym_key=capture.pseudonym_key(self.folder, self._store.state) if privacy.pseudonyms else None,
-            max_record_bytes=self.config.store.max_record_bytes,
-        )
-
-    @cached_property
-    def _releases(self) -> Any:
-        from flywheel.release import Releases
-
-        release = self.config.release
-        options = {"uri": release.mlflow_uri, "name": self.name} if release.registry == "mlflow" else {}
-        registry = plugins.create("registries", release.registry, folder=self.folder, **options)
-        return Releases(self._store.state, registry, lock=lambda: self._store.lock("release", wait=60))
-
-    @cached_property
-    def _predictor(self) -> Any:
-        from flywheel.release import Predictor
-
-        return Predictor(self._releases, self._load_model, self._recorder.log_many)
-
-    @cached_property
-    def _trail(self) -> Any:
-        from flywheel.govern import Trail
-
-        return Trail(self._store.state)
-
-    @cached_property
-    def _queue(self) -> Any:
-        from flywheel.curate import ReviewQueue
-
-        return ReviewQueue(self._store.state)
-
-    def _trainer(self, name: str) -> Trainer:
-        if ":" in name:
-            return plugins.load_operator_code(name, self.folder)()  # type: ignore[no-any-return]
-        kind = "regression" if self.config.product.task == "regression" else "classification"
-        return plugins.create("trainers", name, task=kind)  # type: ignore[no-any-return]
-
-    def _trainer_for(self, inputs: Sequence[Any]) -> Trainer:
-        from flywheel.train import choose_trainer
-
-        return self._trainer(self.config.train.trainer or choose_trainer(inputs))
-
-    def _load_model(self, release: Release) -> Model:
-        """Load a release's model once; the name of its trainer is looked up, never imported."""
-        if release.version not in self._models:
-            folder = self.folder / release.folder
-            if release.trainer == "adopted":
-                from flywheel.train import load_adopted
-
-                model: Model = load_adopted(folder)
-            else:
-                configured = self.config.train.trainer
-                own = ":" in configured and self._trainer(configured).name == release.trainer
-                model = self._trainer(configured if own else release.trainer).load(folder)
-            self._models = {**dict(list(self._models.items())[-2:]), release.version: model}
-        return self._models[release.version]
-
-    def _embedder_for(self, inputs: Sequence[Any]) -> Embedder:
-        from flywheel.diagnose import choose_embedder
-
-        name = self.config.diagnose.embedder or choose_embedder(inputs)
-        return plugins.create("embedders", name)  # type: ignore[no-any-return]
-
-    def _detectors(self) -> list[Detector]:
-        return [plugins.create("detectors", name) for name in self.config.detect.detectors]
-
-    def _workshop(
-        self,
-        labelers: Sequence[Labeler],
-        progress: Progress | None,
-        on_step: Callable[[str, str], None] | None = None,
-    ) -> loop.Workshop:
-        return loop.Workshop(
-            store=self._store,
-            config=self.config,
-            task=self.task,
-            releases=self._releases,
-            trail=self._trail,
-            trainer_for=self._trainer_for,
-            load_model=self._load_model,
-            embedder_for=self._embedder_for,
-            detectors=self._detectors(),
-            labelers=labelers,
-            progress=progress,
-            on_step=on_step,
-        )
 
     # --- facts in ---
 

@@ -1,7 +1,8 @@
-"""Who did what, when, provably: the audit trail."""
+"""Who may do what, and who did what, when, provably: keys and the audit trail."""
 
 from __future__ import annotations
 
+from flywheel.govern.keys import Key, Keys
 from flywheel.govern.trail import Trail
 
-__all__ = ["Trail"]
+__all__ = ["Key", "Keys", "Trail"]

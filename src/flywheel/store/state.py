@@ -192,6 +192,35 @@ class State:
         """Every release, the first one stored first."""
         return self._all(Release, sa.select(schema.releases.c.doc).order_by(schema.releases.c.position))
 
+    # --- keys of the server ---
+
+    def keys(self) -> list[dict[str, Any]]:
+        """Every key of the server, as it was saved."""
+        with self._database.read() as connection:
+            found = connection.scalars(sa.select(schema.keys.c.doc).order_by(schema.keys.c.id)).all()
+        return [json.loads(doc) for doc in found]
+
+    def key(self, id: str) -> dict[str, Any] | None:
+        """One key of the server."""
+        found = self._one(sa.select(schema.keys.c.doc).where(schema.keys.c.id == id))
+        return None if found is None else json.loads(found)
+
+    def save_key(self, id: str, doc: dict[str, Any]) -> None:
+        """Store a key of the server over the one with its id."""
+        with self._database.write() as connection:
+            _upsert(connection, schema.keys, {"id": id}, {"doc": _dump(doc)})
+
+    def change_key(self, id: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        """Put what `change` makes of a key in its place; nobody else changes it in between. None: there is no such."""
+        table = schema.keys
+        with self._database.write() as connection:
+            found = connection.scalar(sa.select(table.c.doc).where(table.c.id == id).with_for_update())
+            if found is None:
+                return None
+            changed = change(json.loads(found))
+            connection.execute(table.update().where(table.c.id == id).values(doc=_dump(changed)))
+        return changed
+
     # --- audit trail ---
 
     def append_trail(self, entry: dict[str, Any] | Callable[[dict[str, Any] | None], dict[str, Any]]) -> None:
