@@ -7,6 +7,7 @@ Each leaf says one of two things to the caller: try the same call again (`Retrya
     ├── Permanent                 the same call will fail again
     │   ├── InvalidRecord         a field of a record cannot be stored; names the field and the fix
     │   ├── Undecodable           bytes that are not of the form they claim to be; kept among the dead letters
+    │   │   └── UnsupportedMedia  a content type or encoding that is not spoken here
     │   ├── TooLarge              a body, or what it inflates to, is over the limit
     │   ├── Unauthenticated       no key, or one that is unknown, expired or revoked
     │   ├── Forbidden             a key without the scope that the call needs
@@ -19,6 +20,7 @@ Each leaf says one of two things to the caller: try the same call again (`Retrya
     │   └── CorruptStore          stored bytes do not agree with each other; names the command that mends it
     └── Retryable                 the same call may work later
         ├── Overloaded            more arrives than can be stored now; says when to try again
+        │   └── RateLimited       one key sends more than it may
         ├── StoreBusy             another process holds the lock or the database for longer than the wait
         └── StoreUnavailable      the database or object store did not answer, or the disk is full
 """
@@ -51,6 +53,10 @@ class InvalidRecord(Permanent):
 
 class Undecodable(Permanent):
     """Bytes that are not of the form they claim to be: not JSON, not gzip, not a protobuf message."""
+
+
+class UnsupportedMedia(Undecodable):
+    """A content type or encoding that is not spoken here; the message lists those that are."""
 
 
 class TooLarge(Permanent):
@@ -99,6 +105,10 @@ class Overloaded(Retryable):
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class RateLimited(Overloaded):
+    """One key sends more than it may; others are not held up."""
 
 
 class StoreBusy(Retryable):

@@ -317,6 +317,13 @@ class Flywheel(Parts):
             "problems": [check["line"] for check in self.doctor() if not check["ok"]],
         }
 
+    def books(self) -> dict[str, int]:
+        """What arrived and what became of it: `received` = `stored` + `duplicates` + `rejected` + `dead_lettered`.
+
+        Other counters stand beside them: `client_dropped` (told by recorders), `no_consent` (part of the rejected) …
+        """
+        return self._store.log.books()
+
     def datasets(self) -> list[Dataset]:
         """Every dataset, oldest first, without its examples."""
         return self._store.state.datasets()

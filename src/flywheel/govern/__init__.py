@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flywheel.govern.keys import Key, Keys
+from flywheel.govern.keys import SCOPES, Key, Keys
 from flywheel.govern.trail import Trail
 
-__all__ = ["Key", "Keys", "Trail"]
+__all__ = ["SCOPES", "Key", "Keys", "Trail"]

@@ -67,13 +67,15 @@ class Keys:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def any(self) -> bool:
+    def exist(self) -> bool:
         """Is there any key, good or not? Then the server asks for one."""
-        return bool(self._state.keys())
+        return bool(self._state.server_keys())
 
-    def list(self) -> list[Key]:
+    def all(self) -> list[Key]:
         """Every key, the oldest first."""
-        return sorted((from_dict(Key, doc) for doc in self._state.keys()), key=lambda key: (key.created_at, key.id))
+        return sorted(
+            (from_dict(Key, doc) for doc in self._state.server_keys()), key=lambda key: (key.created_at, key.id)
+        )
 
     def create(
         self, name: str, scopes: Sequence[str], *, expires_at: datetime | None = None, now: datetime | None = None

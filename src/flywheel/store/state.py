@@ -194,7 +194,7 @@ class State:
 
     # --- keys of the server ---
 
-    def keys(self) -> list[dict[str, Any]]:
+    def server_keys(self) -> list[dict[str, Any]]:
         """Every key of the server, as it was saved."""
         with self._database.read() as connection:
             found = connection.scalars(sa.select(schema.keys.c.doc).order_by(schema.keys.c.id)).all()

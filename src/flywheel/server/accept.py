@@ -1,0 +1,157 @@
+"""Between the network and the disk: a bounded queue that turns requests away before anything breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flywheel.errors import Overloaded, RateLimited
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from flywheel.capture import Taken
+    from flywheel.config import ServerSettings
+    from flywheel.wheel import Flywheel
+
+__all__ = ["Queue", "accept", "in_queue", "told_drops"]
+
+T = TypeVar("T")
+_WORKERS = 4
+_FULL = 0.8
+_WINDOW = 10.0  # seconds over which a key's rate is averaged
+_LOOK = 1.0  # seconds between looks at the disk
+
+
+class Queue:
+    """What waits for the disk. Bounded by bytes, not by requests: a batch of a thousand is no single click."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.held = 0
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="flywheel-intake")
+        self._budgets: dict[str, _Budget] = {}
+        self._disks: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def full(self) -> bool:
+        """Is more than 80 % of the queue taken?"""
+        return self.held >= _FULL * self.settings.queue_bytes
+
+    def hold(self, size: int) -> None:
+        """Take room for a body. Raises `Overloaded` from 80 % on."""
+        if self.held + size > _FULL * self.settings.queue_bytes:
+            raise Overloaded(
+                f"requests that wait for the disk hold {self.held:,} bytes already. Try again", retry_after=1.0
+            )
+        self.held += size
+
+    def release(self, size: int) -> None:
+        """Give room back."""
+        self.held -= size
+
+    def disk_full(self, wheel: Flywheel) -> bool:
+        """Is the disk under a flywheel fuller than `server.disk_share`? Looked up at most once a second."""
+        place, now = str(wheel.folder), time.monotonic()
+        seen = self._disks.get(place)
+        if seen is None or now - seen[0] > _LOOK:
+            usage = shutil.disk_usage(wheel.folder)
+            seen = (now, 1 - usage.free / usage.total)
+            self._disks[place] = seen
+        return seen[1] > self.settings.disk_share
+
+    def budget(self, owner: str) -> _Budget:
+        """The records a key may still send."""
+        with self._lock:
+            if owner not in self._budgets:
+                self._budgets[owner] = _Budget(self.settings.records_per_second)
+            return self._budgets[owner]
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Run a job in a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+
+    def close(self) -> None:
+        """Let what is under way end."""
+        self._pool.shutdown(wait=True)
+
+
+class _Budget:
+    """A leaky bucket: a key may spend ten seconds of its rate at once, and then its rate."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._left = rate * _WINDOW
+        self._at = time.monotonic()
+
+    def check(self) -> None:
+        if not self._rate:
+            return
+        now = time.monotonic()
+        self._left = min(self._rate * _WINDOW, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left <= 0:
+            raise RateLimited(
+                f"this key sends more than {self._rate:g} records a second. Try again when it has sent less",
+                retry_after=max(1.0, -self._left / self._rate),
+            )
+
+    def spend(self, records: int) -> None:
+        self._left -= records
+
+
+async def in_queue(request: Request, job: Callable[[], Taken]) -> Taken:
+    """Run a job that stores records for the request's flywheel, if there is room on the disk and in its budget."""
+    queue: Queue = request.app.state.queue
+    access = request.state.access
+    if queue.disk_full(access.wheel):
+        raise Overloaded(
+            f"the disk is more than {queue.settings.disk_share:.0%} full. Nothing was stored; free some space",
+            retry_after=30.0,
+        )
+    budget = queue.budget(access.key or access.flywheel)
+    budget.check()
+    taken = await queue.run(job)
+    budget.spend(taken.received)
+    request.app.state.watching.took(access.flywheel, taken)
+    request.state.taken = taken
+    return taken
+
+
+async def accept(
+    request: Request,
+    drafts: Callable[[], Iterable[Mapping[str, Any]]],
+    *,
+    source: str,
+    counts: Mapping[str, int] | None = None,
+) -> Taken:
+    """Decode (`drafts()` runs in a worker thread) and store; when this returns, all of it is on stable storage."""
+    intake = request.state.access.wheel.intake
+    told = {**told_drops(request), **(counts or {})}
+    return await in_queue(request, lambda: intake.take(drafts(), source=source, counts=told))
+
+
+def told_drops(request: Request) -> dict[str, int]:
+    """What a recorder says it had to drop since its last batch, from its header `X-Flywheel-Dropped`."""
+    header = request.headers.get("x-flywheel-dropped", "")
+    if not header or len(header) > 2000:
+        return {}
+    try:
+        said = json.loads(header)
+    except ValueError:
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    good = {
+        str(reason)[:40]: count
+        for reason, count in said.items()
+        if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 10**12
+    }
+    return {"client_dropped": sum(good.values())} if good else {}

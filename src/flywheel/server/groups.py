@@ -1,0 +1,19 @@
+"""The groups of routes there are, and what each leaves to be closed."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from flywheel.server import health, ingest
+from flywheel.server.routes import Routes
+
+__all__ = ["all_routes", "closing"]
+
+
+def all_routes() -> tuple[Routes, ...]:
+    """Every group, in the order in which the description lists them."""
+    return (ingest.routes, health.routes)
+
+
+async def closing(app: FastAPI) -> None:
+    """Close what the groups keep open between requests."""

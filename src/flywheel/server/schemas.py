@@ -1,0 +1,134 @@
+"""The OpenAPI descriptions of bodies that are read without FastAPI, for speed, and of common answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["FEEDBACK_BODY", "INTERACTIONS_BODY", "PROBLEM", "PROBLEMS", "TAKEN"]
+
+_MOMENT = {"type": "string", "format": "date-time"}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_NAME = {"type": "string", "minLength": 1, "maxLength": 200}
+
+INTERACTION: dict[str, Any] = {
+    "type": "object",
+    "required": ["input"],
+    "properties": {
+        "id": {**_NAME, "description": "Yours; sending it again stores nothing twice. Made for you when left out."},
+        "input": {"description": "What the model was asked: any JSON."},
+        "output": {"description": "What it answered: any JSON."},
+        "at": _MOMENT,
+        "sent_at": _MOMENT,
+        "scores": {"type": "object", "additionalProperties": {"type": "number"}},
+        "confidence": _SHARE,
+        "latency_ms": {"type": "number", "minimum": 0},
+        "error": {"type": "string"},
+        "model": _NAME,
+        "user": {**_NAME, "description": "Stored as a keyed pseudonym."},
+        "session": _NAME,
+        "context": {
+            "type": "object",
+            "additionalProperties": {"anyOf": [{"type": kind} for kind in ("string", "number", "boolean", "null")]},
+        },
+        "propensity": _SHARE,
+        "consent": {"type": "boolean", "description": "false: nothing of it is kept but a count."},
+        "extra": {"type": "object"},
+    },
+    "additionalProperties": True,
+}
+
+FEEDBACK: dict[str, Any] = {
+    "type": "object",
+    "required": ["interaction_id"],
+    "properties": {
+        "id": _NAME,
+        "interaction_id": _NAME,
+        "at": _MOMENT,
+        "rating": {"type": "number", "description": "Negative is bad."},
+        "label": {"description": "The right output: any JSON."},
+        "comment": {"type": "string"},
+        "report": {"type": "string"},
+        "outcome": {"type": "object", "description": "Named business metrics."},
+        "source": {"type": "string", "enum": ["user", "reviewer", "judge", "system"]},
+        "by": _NAME,
+        "propensity": _SHARE,
+        "extra": {"type": "object"},
+    },
+}
+
+PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["type", "message", "retryable"],
+            "properties": {
+                "type": {"type": "string"},
+                "message": {"type": "string", "description": "What happened, why, and what to do next."},
+                "retryable": {"type": "boolean"},
+            },
+        }
+    },
+}
+
+_BOOKS: dict[str, Any] = {
+    "type": "object",
+    "required": ["received", "accepted", "duplicate", "rejected", "dead_lettered", "errors"],
+    "properties": {
+        **{
+            name: {"type": "integer", "minimum": 0}
+            for name in ("received", "accepted", "duplicate", "rejected", "dead_lettered")
+        },
+        "errors": {
+            "type": "array",
+            "maxItems": 100,
+            "items": {
+                "type": "object",
+                "properties": {"index": {"type": "integer"}, "reason": {"type": "string"}},
+            },
+        },
+    },
+}
+
+
+def _answer(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": text, "content": {"application/json": {"schema": schema}}}
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: _answer("No key, or one that is not good", PROBLEM),
+    403: _answer("The key lacks the scope", PROBLEM),
+    404: _answer("There is no such thing", PROBLEM),
+    422: _answer("The request cannot be used as it is", PROBLEM),
+    503: _answer("Try again later; Retry-After says when", PROBLEM),
+}
+
+TAKEN: dict[int | str, dict[str, Any]] = {
+    **{code: answer for code, answer in PROBLEMS.items() if code != 404},
+    200: _answer("On stable storage; the books of this batch", _BOOKS),
+    400: _answer("The body is not JSON", PROBLEM),
+    404: _answer("There is no such flywheel", PROBLEM),
+    413: _answer("The body is too large", PROBLEM),
+    415: _answer("The content type or encoding is not spoken here", PROBLEM),
+    422: _answer("None of the records could be stored; they are among the dead letters", _BOOKS),
+    429: _answer("The key sends too much; Retry-After says when to go on", PROBLEM),
+}
+
+
+def _body(record: dict[str, Any], text: str) -> dict[str, Any]:
+    either = {"anyOf": [{"type": "array", "items": record}, record]}
+    return {
+        "requestBody": {
+            "required": True,
+            "description": text,
+            "content": {
+                "application/json": {"schema": either},
+                "application/x-ndjson": {"schema": {"type": "string", "description": "One record a line."}},
+            },
+        }
+    }
+
+
+INTERACTIONS_BODY = _body(INTERACTION, "One interaction, an array of them, or one a line; gzip and deflate are taken.")
+FEEDBACK_BODY = _body(FEEDBACK, "One feedback, an array of them, or one a line; gzip and deflate are taken.")
