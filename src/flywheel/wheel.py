@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flywheel import config as settings
 from flywheel import loop, plugins
-from flywheel.errors import InvalidConfig, NotFound
+from flywheel.errors import InvalidConfig, InvalidRecord, NotFound
 from flywheel.loop.decide import close_modes
 from flywheel.parts import Parts
 from flywheel.records import (
@@ -380,10 +380,50 @@ class Flywheel(Parts):
         """The audit trail: who promoted, rolled back and when; each line holds the hash of the one before."""
         return self._store.state.trail()
 
+    def note(self, action: str, subject: str, *, by: str, detail: dict[str, Any] | None = None) -> None:
+        """Write a line into the audit trail."""
+        self._trail.record(action, subject, by=by, at=_now(), detail=detail)
+
+    # --- dead letters ---
+
+    def dead_letters(self, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
+        """Records that could not be stored, the newest first: `id`, `at`, `source`, `reason`, `body` (redacted)."""
+        found = self._store.log.dead_letters(limit, before)
+        return [{**letter, "body": letter["body"].decode("utf-8", "replace")} for letter in found]
+
+    def retry_dead_letters(self, ids: Sequence[int] | None = None) -> dict[str, Any]:
+        """Try dead letters again, all or some; what can be stored leaves the list, `still` has the others."""
+        done: dict[str, Any] = {"stored": 0, "duplicates": 0, "still": []}
+        for letter in self._letters(ids):
+            try:
+                taken = self.intake.retry(letter)
+                done["stored"] += taken.stored
+                done["duplicates"] += taken.duplicates + taken.conflicts
+            except InvalidRecord as problem:
+                done["still"].append({"id": letter["id"], "reason": str(problem)})
+        return done
+
+    def drop_dead_letters(self, ids: Sequence[int] | None = None, *, by: str = "") -> int:
+        """Drop dead letters for good, all or some; in the books they count as rejected from now on."""
+        dropped = 0
+        for letter in self._letters(ids):
+            self._store.log.settle_letter(letter["id"], [])
+            dropped += 1
+        if dropped:
+            self.note("drop dead letters", f"{dropped} records", by=by or "operator")
+        return dropped
+
+    def _letters(self, ids: Sequence[int] | None) -> Iterator[dict[str, Any]]:
+        """The dead letters as they are kept, the newest first, page by page: they may be many."""
+        before = None
+        while found := self._store.log.dead_letters(500, before, ids or ()):
+            yield from found
+            before = found[-1]["id"]
+
     # --- housekeeping ---
 
     def export(self, what: str, location: str | Path, format: str | None = None) -> int:
-        """Write interactions, feedback, failures, modes, queue or dataset:<hash> to JSONL, CSV or Parquet."""
+        """Write interactions, feedback, failures, modes, queue, dead-letters or dataset:<hash> to a file."""
         from flywheel.capture import sink_for
 
         sink = plugins.create("sinks", format or sink_for(str(location)))
@@ -394,6 +434,7 @@ class Flywheel(Parts):
             "failures": lambda: self.failures(limit=10_000),
             "modes": self.modes,
             "queue": self.review_queue,
+            "dead-letters": lambda: self.dead_letters(limit=1_000_000),
         }
         if what in ("interactions", "feedback"):
             return self._facts("interaction" if what == "interactions" else "feedback")

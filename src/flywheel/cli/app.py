@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from flywheel import __version__
-from flywheel.cli import data, facts, labels, look, setup, ship, turn
+from flywheel.cli import data, facts, labels, look, server, setup, ship, turn
 from flywheel.cli.dashboard import status
 
 __all__ = ["app", "run"]
@@ -19,6 +19,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Facts in and out": ("log", "feedback", "import", "export"),
     "Look": ("status", "failures", "modes"),
     "Turn the wheel": ("spin", "label", "spins", "datasets", "lineage"),
+    "Server": ("serve", "keys", "deadletter"),
     "Models": ("releases", "rollback", "predict"),
     "House": ("doctor", "rebuild", "trail", "plugins"),
 }
@@ -90,6 +91,9 @@ app.command()(data.lineage)
 app.command()(ship.releases)
 app.command()(ship.rollback)
 app.command()(ship.predict)
+app.command()(server.serve)
+app.command()(server.keys)
+app.command()(server.deadletter)
 app.command()(setup.doctor)
 app.command()(setup.rebuild)
 app.command()(look.trail)
