@@ -16,118 +16,32 @@ from typing import Any
 
 from flywheel.capture import genai_content
 from flywheel.capture.genai_messages import as_text, parsed
+from flywheel.capture.genai_names import (
+    ASSOCIATIONS,
+    CONTEXT,
+    KIND_NAMES,
+    KINDS,
+    METADATA,
+    MODELS,
+    OPERATIONS,
+    RESOURCE,
+    SESSIONS,
+    SYSTEMS,
+    TELEMETRY,
+    USERS,
+)
 
 __all__ = ["flatten", "interaction_from_attributes", "interaction_id", "is_model_call", "moment_of"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_NAME = 200
-_FIRST, _ROOT, _NOT = 1, 2, 3
-_OPERATIONS = {
-    **dict.fromkeys(("chat", "text_completion", "generate_content", "completion", "responses", "message"), _FIRST),
-    "invoke_agent": _ROOT,
+_PLACES = {
+    name: (field, rank)
+    for field, names in {**CONTEXT, "": MODELS, "user": USERS, "session": SESSIONS}.items()
+    for rank, name in enumerate(names)
 }
-_KINDS = {  # openinference.span.kind, traceloop.span.kind, llm.request.type, langfuse.observation.type, mlflow.spanType
-    **dict.fromkeys(("llm", "chat", "completion", "generation", "chat_model"), _FIRST),
-    "agent": _ROOT,
-}
-_KIND_NAMES = (
-    "openinference.span.kind",
-    "llm.request.type",
-    "langfuse.observation.type",
-    "mlflow.spanType",
-    "traceloop.span.kind",
-)
-_MODELS = ("gen_ai.response.model", "llm.response.model_name", "ai.response.model", "llm.response.model")
-_MODELS += ("gen_ai.request.model", "llm.model_name", "llm.request.model_name", "llm.request.model", "ai.model.id")
-_MODELS += ("langfuse.observation.model.name", "mlflow.llm.model")
-_CONTEXT: dict[str, tuple[str, ...]] = {
-    "provider": (
-        "gen_ai.provider.name",
-        "gen_ai.system",
-        "llm.provider",
-        "llm.system",
-        "llm.vendor",
-        "ai.model.provider",
-    ),
-    "operation": ("gen_ai.operation.name", "llm.request.type", "ai.operationId"),
-    "tokens_in": (
-        "gen_ai.usage.input_tokens",
-        "gen_ai.usage.prompt_tokens",
-        "llm.token_count.prompt",
-        "llm.usage.prompt_tokens",
-        "ai.usage.promptTokens",
-        "ai.usage.inputTokens",
-    ),
-    "tokens_out": (
-        "gen_ai.usage.output_tokens",
-        "gen_ai.usage.completion_tokens",
-        "llm.token_count.completion",
-        "llm.usage.completion_tokens",
-        "ai.usage.completionTokens",
-        "ai.usage.outputTokens",
-    ),
-    "tokens_cached": (
-        "gen_ai.usage.cache_read.input_tokens",
-        "gen_ai.usage.cache_read_input_tokens",
-        "llm.token_count.prompt_details.cache_read",
-        "ai.usage.cachedInputTokens",
-    ),
-    "tokens_reasoning": (
-        "gen_ai.usage.reasoning.output_tokens",
-        "llm.token_count.completion_details.reasoning",
-        "llm.usage.reasoning_tokens",
-        "ai.usage.reasoningTokens",
-    ),
-    "temperature": ("gen_ai.request.temperature", "llm.request.temperature", "llm.temperature"),
-    "top_p": ("gen_ai.request.top_p", "llm.request.top_p", "llm.top_p"),
-    "max_tokens": ("gen_ai.request.max_tokens", "llm.request.max_tokens"),
-    "output_type": ("gen_ai.output.type",),
-    "agent": ("gen_ai.agent.name", "agent.name"),
-    "prompt_name": ("gen_ai.prompt.name", "langfuse.observation.prompt.name", "prompt.id"),
-    "time_to_first_ms": ("gen_ai.response.time_to_first_chunk",),
-    "cost": ("llm.cost.total", "gen_ai.usage.cost"),
-    "server": ("server.address",),
-}
-_RESOURCE = {
-    "service": ("service.name",),
-    "service_version": ("service.version",),
-    "environment": ("deployment.environment.name", "deployment.environment", "langfuse.environment"),
-}
-_SESSIONS = (
-    "gen_ai.conversation.id",
-    "session.id",
-    "langfuse.session.id",
-    "langfuse.sessionId",
-    "gen_ai.thread.id",
-    "thread_id",
-    "session_id",
-    "conversation_id",
-    "mlflow.trace.session",
-)
-_USERS = (
-    "enduser.id",
-    "user.id",
-    "langfuse.user.id",
-    "langfuse.userId",
-    "enduser.pseudo.id",
-    "gen_ai.user.id",
-    "user_id",
-)
-_USERS += ("mlflow.trace.user",)
-_PROPERTIES = (
-    "traceloop.association.properties.",
-    "ai.telemetry.metadata.",
-    "langfuse.trace.metadata.",
-    "langfuse.observation.metadata.",
-)
-_METADATA = ("metadata", "langfuse.trace.metadata", "langfuse.observation.metadata")
-_TELEMETRY = tuple(
-    "gen_ai. llm. openinference. traceloop. ai. langfuse. mlflow. input. output. embedding. retrieval. reranker. "
-    "tool. graph. prompt. tag. thread. code. http. url. net. network. server. client. peer. telemetry. process. "
-    "host. os. otel. db. rpc. user_agent. exception. error. event. container. k8s. logfire. annotations. evaluations. "
-    "openai. aws. gcp. azure. az. cloud. session. enduser. user. service. deployment. operation. resource.".split()
-)
-_SIGNS = ("gen_ai.system", "gen_ai.provider.name", "llm.vendor", "llm.system", "llm.provider")
+"""Attribute → the field it tells of, and how good a source it is (0 the best). The model goes by no name of its own."""
+_PLACES["llm.request.type"] = ("operation", 1)
 
 
 def moment_of(nanoseconds: int | datetime | None) -> datetime | None:
@@ -176,25 +90,20 @@ def is_model_call(attributes: Mapping[str, Any], *, root: bool = False) -> bool:
     what the user met. No: embeddings, retrieval, tools, chains, workflows and agents within.
     """
     sort = _sort(attributes)
-    return sort == _FIRST or (sort == _ROOT and root)
+    return sort == "call" or (sort == "agent" and root)
 
 
-def _sort(attributes: Mapping[str, Any]) -> int:
+def _sort(attributes: Mapping[str, Any]) -> str:
     operation = attributes.get("gen_ai.operation.name")
     if isinstance(operation, str) and operation:
-        return _OPERATIONS.get(operation.lower(), _NOT)
-    for name in _KIND_NAMES:
+        return OPERATIONS.get(operation.lower(), "")
+    for name in KIND_NAMES:
         kind = attributes.get(name)
         if isinstance(kind, str) and kind:
-            return _KINDS.get(parsed_word(kind), _NOT)
-    if any(name in attributes for name in _SIGNS) and any(name in attributes for name in _MODELS):
-        return _FIRST
-    return _FIRST if genai_content.has_prompt(attributes) else _NOT
-
-
-def parsed_word(kind: str) -> str:
-    """A kind as one lower-case word: MLflow writes them as JSON text."""
-    return kind.strip('"').lower()
+            return KINDS.get(kind.strip('"').lower(), "")  # MLflow writes kinds as JSON text
+    if any(name in attributes for name in SYSTEMS) and any(name in attributes for name in MODELS):
+        return "call"
+    return "call" if genai_content.has_prompt(attributes) else ""
 
 
 def interaction_from_attributes(
@@ -232,14 +141,18 @@ def interaction_from_attributes(
         draft["at"] = began or ended
     if began is not None and ended is not None and ended >= began:
         draft["latency_ms"] = (ended - began) / timedelta(milliseconds=1)
+    facts, extra = _circumstances(attributes, content, resource or {})
+    model, user, session = facts.pop("", None), facts.pop("user", None), facts.pop("session", None)
     error = _error(attributes, events, failed, status_message) or content.refusal
-    model = _first(attributes, _MODELS)
-    context, extra = _circumstances(attributes, content, resource or {}, model)
-    user, session = _named(attributes, context, _USERS), _named(attributes, context, _SESSIONS)
-    for field, value in (("error", error), ("model", _name_text(model)), ("user", user), ("session", session)):
+    if error is not None:
+        draft["error"] = error
+    for field, value in (("model", model), ("user", user), ("session", session)):
         if value is not None:
-            draft[field] = value
-    draft["context"] = context
+            draft[field] = _name_text(value)
+    asked = attributes.get("gen_ai.request.model") or attributes.get("llm.request.model_name")
+    if asked is not None and asked != model:
+        facts["requested_model"] = asked
+    draft["context"] = facts
     ids = {"trace_id": trace_id, "span_id": span_id, "parent_span_id": parent_span_id, "span_name": name}
     draft["extra"] = {key: value for key, value in ids.items() if value} | extra
     return draft
@@ -259,15 +172,6 @@ def _name_text(value: Any) -> str | None:
         return None
     words = " ".join(as_text(value).split())[:_LONGEST_NAME]
     return words or None
-
-
-def _named(attributes: Mapping[str, Any], context: dict[str, Any], names: Sequence[str]) -> str | None:
-    """Who or which conversation: among the attributes, or the properties that became context; taken out of these."""
-    found = _first(attributes, names)
-    for name in names:
-        told = context.pop(name, None)
-        found = told if found is None else found
-    return _name_text(found)
 
 
 def _error(
@@ -291,56 +195,56 @@ def _error(
 
 
 def _circumstances(
-    attributes: Mapping[str, Any], content: genai_content.Content, resource: Mapping[str, Any], model: Any
+    attributes: Mapping[str, Any], content: genai_content.Content, resource: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Context: flat facts that slices can be made of. Extra: everything else that nobody has read."""
-    context: dict[str, Any] = {}
-    for field, names in _CONTEXT.items():
-        value = _first(attributes, names)
-        if value is not None and not isinstance(value, dict | list):
-            context[field] = value
-    if isinstance(context.get("time_to_first_ms"), int | float):
-        context["time_to_first_ms"] = round(context["time_to_first_ms"] * 1000, 3)
-    for field, names in _RESOURCE.items():
-        value = _first(resource, names) or _first(attributes, names)
-        if value is not None and not isinstance(value, dict | list):
-            context[field] = value
-    asked = _first(attributes, ("gen_ai.request.model", "llm.request.model_name"))
-    if isinstance(asked, str) and asked != model:
-        context["requested_model"] = asked
-    context |= content.context
+    """Read in one pass: flat facts that slices can be made of; and everything else, which nobody has read."""
+    facts: dict[str, Any] = {}
+    ranks: dict[str, int] = {}
     extra: dict[str, Any] = dict(content.extra)
     rest: dict[str, Any] = {}
-    known = _KNOWN
+
+    def tell(name: str, value: Any) -> None:
+        field, rank = _PLACES[name]
+        if value is not None and value != "" and rank < ranks.get(field, 99) and not isinstance(value, dict | list):
+            facts[field] = value
+            ranks[field] = rank
+
     for name, value in attributes.items():
-        if name in known or genai_content.is_content(name):
+        if name in _PLACES:
+            tell(name, value)
+        elif genai_content.is_content(name):
             continue
-        if name in _METADATA:
-            _properties(parsed(value), context, extra)
-        elif name.startswith(_PROPERTIES):
-            short = next(name[len(prefix) :] for prefix in _PROPERTIES if name.startswith(prefix))
-            _properties({short: value}, context, extra)
-        elif name.startswith(_TELEMETRY) or isinstance(value, dict | list):
+        elif name in METADATA or name.startswith(ASSOCIATIONS):
+            short = next((name[len(prefix) :] for prefix in ASSOCIATIONS if name.startswith(prefix)), None)
+            for key, told in _properties(parsed(value) if short is None else {short: value}).items():
+                known = _SHORT.get(key, key)
+                if known in _PLACES:
+                    tell(known, told)
+                elif isinstance(told, dict | list):
+                    extra.setdefault(key, told)
+                else:
+                    facts.setdefault(key, told)
+        elif name.partition(".")[0] in TELEMETRY or isinstance(value, dict | list):
             rest[name] = value
         else:
-            context.setdefault(name, value)
+            facts.setdefault(name, value)
+    if isinstance(facts.get("time_to_first_ms"), int | float):
+        facts["time_to_first_ms"] = round(facts["time_to_first_ms"] * 1000, 3)
+    if resource:
+        for field, names in RESOURCE.items():
+            found = _first(resource, names)
+            if found is not None and not isinstance(found, dict | list):
+                facts[field] = found
+    facts |= content.context
     if rest:
         extra["attributes"] = rest
-    return context, extra
+    return facts, extra
 
 
-def _properties(told: Any, context: dict[str, Any], extra: dict[str, Any]) -> None:
-    if not isinstance(told, Mapping):
-        if told not in (None, ""):
-            extra.setdefault("metadata", told)
-        return
-    for key, value in told.items():
-        if isinstance(value, dict | list):
-            extra.setdefault(str(key), value)
-        elif value is not None:
-            context.setdefault({"sessionId": "session_id", "userId": "user_id"}.get(key, str(key)), value)
+_SHORT = {"sessionId": "session_id", "userId": "user_id", "threadId": "thread_id", "conversationId": "conversation_id"}
 
 
-_KNOWN = frozenset(
-    (*_MODELS, *_USERS, *_SESSIONS, *_KIND_NAMES, *(name for names in _CONTEXT.values() for name in names))
-) - {"openinference.span.kind", "traceloop.span.kind", "langfuse.observation.type", "mlflow.spanType"}
+def _properties(told: Any) -> Mapping[str, Any]:
+    if isinstance(told, Mapping):
+        return {str(key): value for key, value in told.items() if value is not None}
+    return {"metadata": told} if told not in (None, "") else {}

@@ -53,12 +53,18 @@ _WHOLE_OUTPUTS = (
 _VERCEL = ("ai.response.text", "ai.response.toolCalls", "ai.response.object")
 _TOOLS = ("gen_ai.tool.definitions", "gen_ai.request.tools", "ai.prompt.tools", "mlflow.chat.tools")
 _FLAT_TOOLS = ("llm.tools", "llm.request.functions")
-_FINISH = ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "llm.finish_reason")
-_FINISH += ("llm.response.finish_reason", "ai.response.finishReason")
+_FINISH = (
+    "gen_ai.response.finish_reasons",
+    "gen_ai.response.finish_reason",
+    "llm.finish_reason",
+    "llm.response.finish_reason",
+    "ai.response.finishReason",
+)
 _PARAMETERS = ("llm.invocation_parameters", "gen_ai.request.parameters", "langfuse.observation.model.parameters")
 _ALONE = frozenset((*_SYSTEM, *_INPUTS, *_OUTPUTS, *_WHOLE_INPUTS, *_WHOLE_OUTPUTS, *_VERCEL, *_TOOLS, *_FINISH))
-_ALONE |= {*_PARAMETERS, "input.mime_type", "output.mime_type", "gen_ai.response.id", "llm.response.id", "events"}
-_ALONE |= {"ai.response.id"}
+_RESPONSE_IDS = ("gen_ai.response.id", "llm.response.id", "ai.response.id")
+_ALONE |= {*_PARAMETERS, *_RESPONSE_IDS, "input.mime_type", "output.mime_type", "events"}
+_VOID: tuple[Any, ...] = (None, "", [], {})
 _FLAT = tuple(f"{name}." for name in (*_FLAT_INPUTS, *_FLAT_OUTPUTS, *_FLAT_TOOLS))
 _REFUSED = ("content_filter", "refusal", "safety", "prohibited_content", "blocklist")
 
@@ -91,38 +97,51 @@ def has_prompt(attributes: Mapping[str, Any]) -> bool:
     return any(f"{name}.0.{word}" in attributes for name, word in _HEADS)
 
 
-_HEADS = (("gen_ai.prompt", "content"), ("gen_ai.prompt", "role"), ("llm.input_messages", "message.role"))
-_HEADS += (("llm.prompts", "content"), ("llm.prompts", "prompt.text"))
+_HEADS = (
+    ("gen_ai.prompt", "content"),
+    ("gen_ai.prompt", "role"),
+    ("llm.input_messages", "message.role"),
+    ("llm.prompts", "content"),
+    ("llm.prompts", "prompt.text"),
+)
 
 
 def read(attributes: Mapping[str, Any], events: Sequence[Mapping[str, Any]] = ()) -> Content:
     """Read what was asked and answered: today's attributes first, then events, then the older forms."""
-    asked, answered = _from_events(attributes, events)
     merged = attributes
     for event in events:
         if event.get("name") == DETAILS:
             merged = {**(event.get("attributes") or {}), **_body(event), **attributes}
+    told = {name: value for name, value in merged.items() if name in _ALONE and value not in _VOID}
+    flat = {name: value for name, value in merged.items() if name.startswith(_FLAT)}
+    asked, answered = _from_events(told, events) if events or "events" in told else (None, None)
     content = Content()
-    told: Any = _messages(merged, _INPUTS) or asked or _flat(merged, _FLAT_INPUTS)
-    if told is None:
-        told = _whole(merged, _WHOLE_INPUTS, "input.mime_type", "user")
-    instructions = next((merged[name] for name in _SYSTEM if merged.get(name)), None)
+    given: Any = _messages(told, _INPUTS) or asked or _flat(flat, _FLAT_INPUTS)
+    if given is None:
+        given = _whole(told, _WHOLE_INPUTS, "input.mime_type", "user")
+    instructions = _pick(told, _SYSTEM)
     if instructions is not None:
-        told = system_message(instructions) + (
-            told if isinstance(told, list) else [] if told is None else [{"role": "user", "content": as_text(told)}]
+        given = system_message(instructions) + (
+            given if isinstance(given, list) else [] if given is None else [{"role": "user", "content": as_text(given)}]
         )
-    content.input = told
-    choices: Any = _messages(merged, _OUTPUTS, "assistant") or answered or _flat(merged, _FLAT_OUTPUTS, "assistant")
+    content.input = given
+    choices: Any = _messages(told, _OUTPUTS, "assistant") or answered or _flat(flat, _FLAT_OUTPUTS, "assistant")
     if choices is None:
-        choices = _vercel(merged) or _whole(merged, _WHOLE_OUTPUTS, "output.mime_type", "assistant")
-    _answer(content, choices, merged)
-    _beside(content, merged)
+        choices = _vercel(told) or _whole(told, _WHOLE_OUTPUTS, "output.mime_type", "assistant")
+    _answer(content, choices, told)
+    _beside(content, told, flat)
     return content
 
 
-def _answer(content: Content, choices: Any, attributes: Mapping[str, Any]) -> None:
-    reasons = [parsed(attributes[name]) for name in _FINISH if attributes.get(name)]
-    given = reasons[0] if reasons else None
+def _pick(told: Mapping[str, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        if name in told:
+            return told[name]
+    return None
+
+
+def _answer(content: Content, choices: Any, told: Mapping[str, Any]) -> None:
+    given = parsed(_pick(told, _FINISH))
     finish = [str(reason) for reason in given if reason] if isinstance(given, list) else [str(given)] if given else []
     if isinstance(choices, list) and choices and all(isinstance(one, dict) and "role" in one for one in choices):
         finish = finish or [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
@@ -141,44 +160,37 @@ def _answer(content: Content, choices: Any, attributes: Mapping[str, Any]) -> No
             content.refusal = f"refusal: {refused}"
 
 
-def _beside(content: Content, attributes: Mapping[str, Any]) -> None:
+def _beside(content: Content, told: Mapping[str, Any], flat: Mapping[str, Any]) -> None:
+    response = _pick(told, _RESPONSE_IDS)
+    if response is not None:
+        content.extra["response_id"] = as_text(response)
     for name in _PARAMETERS:
-        parameters = parsed(attributes.get(name))
-        if isinstance(parameters, Mapping):
+        parameters = parsed(told[name]) if name in told else None
+        if isinstance(parameters, dict):
             for key in ("temperature", "top_p", "max_tokens"):
                 if isinstance(parameters.get(key), int | float):
                     content.context.setdefault(key, parameters[key])
             content.extra.setdefault("parameters", dict(parameters))
-    response = next(
-        (
-            attributes[name]
-            for name in ("gen_ai.response.id", "llm.response.id", "ai.response.id")
-            if attributes.get(name)
-        ),
-        None,
-    )
-    if response is not None:
-        content.extra["response_id"] = as_text(response)
-    tools = next((parsed(attributes[name]) for name in _TOOLS if attributes.get(name)), None)
-    if tools is None:
-        flat = next((found for name in _FLAT_TOOLS if (found := listed(attributes, name))), [])
-        tools = [_tool(tool) for tool in flat] or None
+    tools = parsed(_pick(told, _TOOLS))
+    if tools is None and flat:
+        listing: list[Any] = next((found for name in _FLAT_TOOLS if (found := listed(flat, name))), [])
+        tools = [_tool(tool) for tool in listing] or None
     if tools is not None:
         content.extra["tools"] = [parsed(tool) for tool in tools] if isinstance(tools, list) else tools
 
 
 def _tool(tool: Any) -> Any:
-    if isinstance(tool, Mapping):
+    if isinstance(tool, dict):
         inner = tool.get("tool", tool)
-        if isinstance(inner, Mapping) and "json_schema" in inner:
+        if isinstance(inner, dict) and "json_schema" in inner:
             return parsed(inner["json_schema"])
-        return {key: parsed(value) for key, value in inner.items()} if isinstance(inner, Mapping) else inner
+        return {key: parsed(value) for key, value in inner.items()} if isinstance(inner, dict) else inner
     return parsed(tool)
 
 
 def _messages(attributes: Mapping[str, Any], names: Sequence[str], role: str = "user") -> list[dict[str, Any]] | None:
     for name in names:
-        if attributes.get(name):
+        if name in attributes:
             found = messages_of(attributes[name], role)
             if found is not None:
                 return found
@@ -187,7 +199,7 @@ def _messages(attributes: Mapping[str, Any], names: Sequence[str], role: str = "
 
 
 def _flat(attributes: Mapping[str, Any], prefixes: Sequence[str], role: str = "user") -> Any:
-    for prefix in prefixes:
+    for prefix in prefixes if attributes else ():
         found = listed(attributes, prefix)
         if not found:
             continue
@@ -204,10 +216,10 @@ def _flat(attributes: Mapping[str, Any], prefixes: Sequence[str], role: str = "u
 
 
 def _completion_text(one: Any) -> str | None:
-    if isinstance(one, Mapping):
+    if isinstance(one, dict):
         for key in ("prompt", "completion"):
             inner = one.get(key)
-            if isinstance(inner, Mapping) and isinstance(inner.get("text"), str):
+            if isinstance(inner, dict) and isinstance(inner.get("text"), str):
                 return str(inner["text"])
     return None
 
@@ -220,7 +232,7 @@ def _whole(attributes: Mapping[str, Any], names: Sequence[str], mime: str, role:
         if name.endswith(".value") and str(attributes.get(mime, "")).startswith("text/"):
             return value
         value = parsed(value)
-        if role == "assistant" and isinstance(value, Mapping) and isinstance(value.get("choices"), list):
+        if role == "assistant" and isinstance(value, dict) and isinstance(value.get("choices"), list):
             return messages_of(value["choices"], role) or value
         found = messages_of(value, role)
         return value if found is None else found
@@ -245,7 +257,7 @@ def _from_events(
     answered: list[tuple[int, dict[str, Any]]] = []
     written = parsed(attributes.get("events"))  # Logfire: the same events in one attribute
     if isinstance(written, list) and not any(event.get("name") in MESSAGE_EVENTS for event in events):
-        events = [{"name": one.get("event.name"), "body": one} for one in written if isinstance(one, Mapping)]
+        events = [{"name": one.get("event.name"), "body": one} for one in written if isinstance(one, dict)]
     for event in events:
         name = event.get("name")
         if name in MESSAGE_EVENTS:
@@ -253,7 +265,7 @@ def _from_events(
             role = MESSAGE_EVENTS[name]
             if role == "choice":
                 index = told.get("index")
-                number = int(index) if isinstance(index, int | float) or str(index).isdecimal() else len(answered)
+                number = int(str(index)) if str(index).isdecimal() else len(answered)
                 answered.extend((number, one) for one in _spoken({"role": "assistant", **told}, "assistant"))
             else:
                 asked.extend(_spoken({"role": role, **told}, role))
@@ -272,7 +284,7 @@ def _body(event: Mapping[str, Any]) -> dict[str, Any]:
     told = dict(event.get("attributes") or {})
     for given in (told.pop("gen_ai.event.content", None), event.get("body")):
         inner = parsed(given)
-        if isinstance(inner, Mapping):
+        if isinstance(inner, dict):
             told |= inner
         elif inner is not None:
             told.setdefault("content", inner)

@@ -12,10 +12,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 __all__ = ["answer_of", "as_text", "listed", "messages_of", "parsed", "refusal_of", "system_message"]
 
 _DEEPEST_NAME = 12  # parts of a flattened attribute's name that are looked at
-_LONGEST_JSON = 8 * 1024 * 1024
+_decode = msgspec.json.decode
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "developer": "developer"}
 _CALLS = ("tool_call", "tool_use", "tool-call", "function_call")
 _RESULTS = ("tool_call_response", "tool_result", "tool-result", "function_call_output")
@@ -28,16 +30,12 @@ def parsed(value: Any) -> Any:
     >>> parsed('[{"role": "user"}]'), parsed("[sic] it said")
     ([{'role': 'user'}], '[sic] it said')
     """
-    if isinstance(value, str) and value[:1] in ("{", "[") and len(value) <= _LONGEST_JSON:
+    if type(value) is str and value[:1] in ("{", "["):
         try:
-            return json.loads(value, parse_constant=_no_number)
-        except (ValueError, RecursionError):
+            return _decode(value)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return value
     return value
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 def as_text(value: Any) -> str:
@@ -86,18 +84,17 @@ def messages_of(value: Any, role: str = "user") -> list[dict[str, Any]] | None:
     None when the value is none of them. A message without a role is from `role`.
     """
     value = parsed(value)
-    if isinstance(value, Mapping) and isinstance(value.get("messages"), list):
+    if isinstance(value, dict) and isinstance(value.get("messages"), list):
         value = value["messages"]
-    if isinstance(value, Mapping) and _is_message(value):
+    if isinstance(value, dict) and _is_message(value):
         value = [value]
     if not isinstance(value, list) or not value:
         return None
     while len(value) == 1 and isinstance(value[0], list) and value[0]:
         value = value[0]  # a batch of one conversation
     messages: list[dict[str, Any]] = []
-    for one in value:
-        one = parsed(one)
-        if not isinstance(one, Mapping) or not _is_message(one):
+    for one in map(parsed, value):
+        if not isinstance(one, dict) or not _is_message(one):
             return None
         messages.extend(_chat(one, role))
     return messages
@@ -108,7 +105,7 @@ def system_message(instructions: Any) -> list[dict[str, Any]]:
     instructions = parsed(instructions)
     if not instructions:
         return []
-    if isinstance(instructions, list) and not all(isinstance(part, Mapping | str) for part in instructions):
+    if isinstance(instructions, list) and not all(isinstance(part, dict | str) for part in instructions):
         return [{"role": "system", "content": as_text(instructions)}]
     return _chat({"role": "system", "content": instructions}, "system")
 
@@ -144,9 +141,9 @@ def _is_message(value: Mapping[str, Any]) -> bool:
 def _chat(told: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
     """One message of any form: usually one, more where it holds the results of several tools."""
     outer = told
-    if isinstance(told.get("message"), Mapping):  # a choice, or OpenInference's message.role
+    if isinstance(told.get("message"), dict):  # a choice, or OpenInference's message.role
         told = {**{key: outer[key] for key in ("finish_reason", "role") if key in outer}, **told["message"]}
-    elif isinstance(parsed(told.get("message")), Mapping):
+    elif isinstance(parsed(told.get("message")), dict):
         told = {**told, **parsed(told["message"])}
     elif "message" in told and "content" not in told:
         told = {**told, "content": parsed(told["message"])}
@@ -161,7 +158,7 @@ def _chat(told: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
         calls.append(_call(call))
     if told.get("function_call_name"):
         calls.append(_called(None, told["function_call_name"], told.get("function_call_arguments_json")))
-    elif isinstance(told.get("function_call"), Mapping):
+    elif isinstance(told.get("function_call"), dict):
         calls.append(_call(told["function_call"]))
     message["content"] = _content(parts)
     if calls:
@@ -183,9 +180,9 @@ def _chat(told: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
 def _parts_of(told: Mapping[str, Any]) -> list[Any]:
     for key in ("parts", "contents", "content"):
         given = parsed(told.get(key))
-        if key == "content" and isinstance(given, list) and not all(isinstance(part, Mapping | str) for part in given):
+        if key == "content" and isinstance(given, list) and not all(isinstance(part, dict | str) for part in given):
             return [as_text(given)]  # a JSON array that is the text itself
-        if key == "content" and isinstance(given, Mapping):
+        if key == "content" and isinstance(given, dict):
             given = [given] if "type" in given or "text" in given else as_text(given)
         if given is not None and given != []:
             return given if isinstance(given, list) else [given]
@@ -194,24 +191,24 @@ def _parts_of(told: Mapping[str, Any]) -> list[Any]:
 
 def _items(value: Any) -> list[Mapping[str, Any]]:
     value = parsed(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = [value]
-    return [one for one in map(parsed, value) if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [one for one in map(parsed, value) if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _take(
     part: Any, message: dict[str, Any], parts: list[Any], calls: list[dict[str, Any]], results: list[dict[str, Any]]
 ) -> None:
     """Put one part where it belongs in the chat form."""
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         parts.append({"type": "text", "text": as_text(part)})
         return
-    if isinstance(part.get("message_content"), Mapping):  # OpenInference
+    if isinstance(part.get("message_content"), dict):  # OpenInference
         part = part["message_content"]
     kind = str(part.get("type") or _guessed(part))
     if kind in ("text", "input_text", "output_text"):
         words = part.get("text", part.get("content"))
-        parts.append({"type": "text", "text": as_text(words.get("value") if isinstance(words, Mapping) else words)})
+        parts.append({"type": "text", "text": as_text(words.get("value") if isinstance(words, dict) else words)})
     elif kind in _CALLS:
         calls.append(_call(part))
     elif kind in _RESULTS:
@@ -250,9 +247,9 @@ def _medium(kind: str, part: Mapping[str, Any]) -> dict[str, Any]:
         return {"type": "file", "file": {"file_url": address, **({"mime_type": mime} if mime else {})}}
     if kind == "file" and "file_id" in part:
         return {"type": "file", "file": {"file_id": as_text(part["file_id"])}}
-    if kind == "image" and isinstance(part.get("image"), Mapping):
+    if kind == "image" and isinstance(part.get("image"), dict):
         image = part["image"].get("image", part["image"])
-        if isinstance(image, Mapping) and "url" in image:
+        if isinstance(image, dict) and "url" in image:
             return {"type": "image_url", "image_url": {"url": as_text(image["url"])}}
     return dict(part)
 
@@ -267,10 +264,10 @@ def _content(parts: list[Any]) -> Any:
 
 def _call(told: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("tool_call", "functionCall", "toolUse"):
-        if isinstance(told.get(key), Mapping):
+        if isinstance(told.get(key), dict):
             told = {**told, **told[key]}
     function = told.get("function")
-    if not isinstance(function, Mapping):
+    if not isinstance(function, dict):
         function = {} if function is None else {"name": function}
     arguments = next(
         (
@@ -296,7 +293,7 @@ def _called(id: Any, name: Any, arguments: Any) -> dict[str, Any]:
 
 def _result(told: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("functionResponse", "toolResult"):
-        if isinstance(told.get(key), Mapping):
+        if isinstance(told.get(key), dict):
             told = {**told, **told[key]}
     ids = ("id", "tool_use_id", "call_id", "toolCallId", "toolUseId")
     said = next((told[key] for key in ("response", "result", "content", "output") if told.get(key) is not None), None)
@@ -306,11 +303,6 @@ def _result(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _only_text(said: Any) -> Any:
-    if (
-        isinstance(said, list)
-        and len(said) == 1
-        and isinstance(said[0], Mapping)
-        and isinstance(said[0].get("text"), str)
-    ):
+    if isinstance(said, list) and len(said) == 1 and isinstance(said[0], dict) and isinstance(said[0].get("text"), str):
         return said[0]["text"]
     return said
