@@ -1,77 +1,47 @@
 """Redaction: personal data and secrets are taken out of a payload before its first byte is written.
 
-`Patterns` knows what has a shape of its own: e-mail addresses, payment cards (with their check digit), IP addresses,
-international telephone numbers, keys and tokens of well-known services, addresses with a password in them. Names of
-people have no such shape; for those, bring a redactor of your own (port `Redactor`).
+`Patterns` knows what has a shape of its own: e-mail and network addresses, payment cards, bank accounts and national
+ids (with their check digits), telephone numbers, keys and tokens of well-known services, passwords in URLs. Names of
+people have no such shape: for those there is the redactor `presidio`, or one of your own (port `Redactor`).
+
+Needs the standard library only; `python-stdnum` and `phonenumbers` sharpen it where they are installed.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from flywheel.capture.redaction.numbers import is_card, meaning_of_key
+from flywheel.capture.redaction.phones import REGIONS, plans_of
+from flywheel.capture.redaction.text import clean, is_wary, residue
+from flywheel.errors import InvalidRecord
 
 __all__ = ["Nothing", "Patterns"]
 
-_SECRETS = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web token
-    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"  # AWS
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}"
-    r"|\bglpat-[A-Za-z0-9_-]{16,}"
-    r"|\b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{16,}"  # OpenAI, Anthropic, Stripe
-    r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}"  # Slack
-    r"|\bAIza[A-Za-z0-9_-]{30,}"  # Google
-    r"|\bhf_[A-Za-z0-9]{20,}|\bnpm_[A-Za-z0-9]{30,}|\bpypi-[A-Za-z0-9_-]{30,}",
-    re.DOTALL,
-)
-_SPOKEN_SECRET = re.compile(  # what a word before it says to be a secret
-    r"""(?ix) \b( bearer\s+ | (?:api[_-]?key|access[_-]?token|auth[_-]?token|secret|passwd|password|token) ["']?
-    \s*[:=]\s* ["']? )
-    ([A-Za-z0-9_\-.~+/=!@\#$%^&*]{6,})"""
-)
-_URL_LOGIN = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]{1,20}://)([^\s/:@]*:[^\s/@]+|[^\s/:@]{8,})@")
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}", re.UNICODE)
-_CARD = re.compile(r"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d])")
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9A-Fa-f]{1,4})?(?![\w:])")
-_PHONE = re.compile(r"(?<![\w+.])(?:\+|00)[1-9](?:[ ./()-]{0,3}\d){6,14}(?![\w])")
 _SECRET_NAME = re.compile(
-    r"(?i)^(?:.*[_.-])?(?:password|passwd|pwd|secret|client_secret|api[_-]?key|access[_-]?token|auth[_-]?token|refresh[_-]?token|authorization|private[_-]?key)$"
+    r"(?:.*[_. -])?(?:passwords?|passwd|pwd|passphrase|secrets?|client_?secret|credentials?|authorization"
+    r"|cookies?|set_cookie"
+    r"|(?:api|private|secret|access|auth|encryption|signing)_?keys?"
+    r"|(?:access|auth|refresh|session|id|bearer|csrf|xsrf|api)_?tokens?|jwt)"
 )
-_BRANDS = re.compile(
-    r"4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}"
-    r"|3(?:0[0-5]|[689]\d)\d{11,16}|6(?:011|5\d\d|4[4-9]\d)\d{12,15}|35\d{14,17}|62\d{14,17}"
-)
-
-
-def _is_card(digits: str) -> bool:
-    """Does a number begin like a card of a known brand, and end in the check digit of Luhn (ISO/IEC 7812-1)?"""
-    if not _BRANDS.fullmatch(digits):
-        return False
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        doubled = int(digit) * (1 + place % 2)
-        total += doubled - 9 if doubled > 9 else doubled
-    return total % 10 == 0
-
-
-def _is_address(written: str) -> bool:
-    try:
-        ipaddress.ip_address(written)
-    except ValueError:
-        return False
-    # Programs are full of `a::b`: without a digit only three parts or more are taken for an address.
-    return any(letter.isdigit() for letter in written) or len(re.findall(r"\w+", written)) > 2
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_.\s-]+")
+_SECRET = "[secret]"  # noqa: S105
+_DEEPEST = 256
+_MOST_KEYS = 8192  # keys that are remembered, so that a field's name is looked at once and not with every record
+_LONGEST_KEY = 64
+_DIRTY = "dirty"
 
 
 class Patterns:
     """The redactor `patterns`: replaces each find with its kind in brackets and counts it.
 
     Text is searched wherever it stands: values, keys, nested lists. A value under a key that names a secret
-    (`password`, `api_key` …) goes as a whole, and so does a whole number that is a payment card. Time: O(length).
+    (`password`, `api_key` …) goes as a whole; a key such as `phone` or `ssn` speaks for the number under it. Where
+    nothing is found the value itself comes back, not a copy. Time: O(length). Safe to share between threads.
+
+    `regions` are the countries whose national telephone numbers (without `+`) are looked for.
 
     >>> Patterns().redact({"text": "write to ana@example.org from 10.0.0.7"})
     ({'text': 'write to [email] from [ip]'}, {'email': 1, 'ip': 1})
@@ -79,82 +49,190 @@ class Patterns:
 
     name = "patterns"
 
+    def __init__(self, *, regions: Sequence[str] = REGIONS) -> None:
+        self._plans = plans_of(tuple(regions))
+        self._keys: dict[str, str] = {}
+
     def redact(self, value: Any) -> tuple[Any, dict[str, int]]:
         """Return the value without personal data, and how many of each kind were removed; never what they were."""
-        found: Counter[str] = Counter()
-        return self._of(value, found), dict(sorted(found.items()))
+        if type(value) is str:
+            return self._text(value)
+        walk = _Walk(self)
+        walk.collect(value, "", 0)
+        leaves = walk.leaves
+        if not leaves:
+            return (walk.rebuild(value), _sorted(walk.found)) if walk.changed else (value, {})
+        joined = "\0".join(leaves)
+        left = residue(joined)
+        wary = is_wary(joined)
+        if not wary and not walk.meanings and not walk.changed and left.count(0) == len(left):
+            return value, {}
+        lefts = left.split(b"\0")
+        if len(lefts) != len(leaves):  # somebody's text holds the separator
+            lefts = [residue(leaf) for leaf in leaves]
+        self._look(walk, lefts, wary)
+        if not walk.changed:
+            return value, {}
+        return walk.rebuild(value), _sorted(walk.found)
 
-    def _of(self, value: Any, found: Counter[str]) -> Any:
+    def _text(self, value: str) -> tuple[str, dict[str, int]]:
+        left, wary = residue(value), is_wary(value)
+        if not left and not wary:
+            return value, {}
+        found: dict[str, int] = {}
+        return clean(value, left, wary, self._plans, "", found), _sorted(found)
+
+    def _look(self, walk: _Walk, lefts: list[bytes], wary: bool) -> None:
+        plans, changed, meanings = self._plans, walk.changed, walk.meanings
+        for place, left in enumerate(lefts):
+            if (left or wary) and place not in changed:
+                leaf = walk.leaves[place]
+                cleaned = clean(leaf, left, wary and is_wary(leaf), plans, meanings.get(place, ""), walk.found)
+                if cleaned is not leaf:
+                    changed[place] = cleaned
+
+    def meaning(self, key: Any) -> str:
+        """What a key says of what is under it: `"secret"`, `"phone"` …, or nothing; `"dirty"` if it needs redaction."""
+        if not isinstance(key, str):
+            return ""
+        if clean(key, residue(key), is_wary(key), self._plans, "", {}) != key:
+            return _DIRTY
+        words = _WORDS.sub("_", key).lower()
+        meaning = "secret" if _SECRET_NAME.fullmatch(words) else meaning_of_key(words.replace("_", " "))
+        if len(key) <= _LONGEST_KEY and len(self._keys) < _MOST_KEYS:
+            self._keys[key] = meaning
+        return meaning
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The meanings of keys that were seen and are clean."""
+        return self._keys
+
+
+def _sorted(found: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(found.items()))
+
+
+class _Walk:
+    """Two walks over a value in the same order: one lists its texts, the other, if any must go, builds a copy."""
+
+    def __init__(self, rules: Patterns) -> None:
+        self._rules = rules
+        self.leaves: list[str] = []
+        self.meanings: dict[int, str] = {}
+        self.changed: dict[int, str] = {}
+        self.found: dict[str, int] = {}
+        self._next: Iterator[int] = iter(())
+
+    def collect(self, value: Any, meaning: str, depth: int) -> None:
+        """List the texts of `value`; `meaning` is what the key above says of it."""
+        kind = type(value)
+        if kind is dict or isinstance(value, dict):
+            self._collect_dict(value, depth + 1)
+        elif kind is str or isinstance(value, str):
+            self._leaf(value, meaning)
+        elif kind is list or isinstance(value, list | tuple):
+            _check(depth)
+            for item in value:
+                self.collect(item, meaning, depth + 1)
+        elif kind is int or (kind is float and meaning == "secret"):
+            self._number(value, meaning)
+
+    def _collect_dict(self, value: dict[Any, Any], depth: int) -> None:
+        _check(depth)
+        leaves, known = self.leaves, self._rules.keys
+        for key, item in value.items():
+            meaning = known.get(key)
+            if meaning is None:
+                meaning = self._rules.meaning(key)
+                if meaning is _DIRTY:
+                    leaves.append(key)
+                    meaning = ""
+            if meaning:
+                self.collect(item, "" if meaning == "secret" and isinstance(item, dict) else meaning, depth)
+            else:
+                kind = type(item)
+                if kind is str:
+                    leaves.append(item)
+                elif kind is int:
+                    if item >= 10**12:
+                        self._number(item, "")
+                elif kind is not float and item is not None and kind is not bool:
+                    self.collect(item, "", depth)
+
+    def _leaf(self, value: str, meaning: str) -> None:
+        if meaning:
+            place = len(self.leaves)
+            self.meanings[place] = meaning
+            if meaning == "secret" and value and value != _SECRET:
+                self._take(place, "secret")
+        self.leaves.append(value)
+
+    def _number(self, value: float, meaning: str) -> None:
+        """List a number as a text where it may be a card, or where its key says that it is something."""
+        place = len(self.leaves)
+        written = str(value)
+        if meaning == "secret":
+            self._take(place, "secret")
+        elif value >= 10**12 and is_card(written):
+            self._take(place, "card")
+        if meaning:
+            self.meanings[place] = meaning
+        if meaning or place in self.changed:
+            self.leaves.append(written)
+
+    def _take(self, place: int, kind: str) -> None:
+        self.changed[place] = f"[{kind}]"
+        self.found[kind] = self.found.get(kind, 0) + 1
+
+    def rebuild(self, value: Any) -> Any:
+        """Copy the value with what changed put in; what did not change is shared with the original."""
+        self._next = iter(range(len(self.leaves)))
+        return self._of(value, "")
+
+    def _of(self, value: Any, meaning: str) -> Any:
         if isinstance(value, str):
-            return _clean(value, found)
-        if isinstance(value, bool) or value is None or isinstance(value, float):
-            return value
-        if isinstance(value, int):
-            if value >= 10**12 and _is_card(str(value)):
-                found["card"] += 1
-                return "[card]"
-            return value
-        if isinstance(value, list | tuple):
-            return [self._of(item, found) for item in value]
+            return self.changed.get(next(self._next), value)
         if isinstance(value, dict):
-            return self._dict(value, found)
+            return self._dict(value)
+        if isinstance(value, list | tuple):
+            return (
+                type(value)([self._of(item, meaning) for item in value])
+                if type(value) in (list, tuple)
+                else [self._of(item, meaning) for item in value]
+            )
+        kind = type(value)
+        if (kind is int and (meaning or (value >= 10**12 and is_card(str(value))))) or (
+            kind is float and meaning == "secret"
+        ):
+            return self.changed.get(next(self._next), value)
         return value
 
-    def _dict(self, value: dict[Any, Any], found: Counter[str]) -> dict[Any, Any]:
-        cleaned: dict[Any, Any] = {}
+    def _dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
+        copied: dict[Any, Any] = {}
+        known = self._rules.keys
         for key, item in value.items():
-            name = _clean(key, found) if isinstance(key, str) else key
-            if name != key:
-                plain, number = name, 2
-                while name in cleaned or name in value:  # two addresses as keys stay two keys
-                    name, number = f"{plain} {number}", number + 1
-            if isinstance(key, str) and isinstance(item, str) and item and _SECRET_NAME.match(key):
-                found["secret"] += 1
-                cleaned[name] = "[secret]"
-            else:
-                cleaned[name] = self._of(item, found)
-        return cleaned
+            name = key
+            meaning = known.get(key)
+            if meaning is None:
+                meaning = self._rules.meaning(key)
+                if meaning is _DIRTY:
+                    meaning = ""
+                    name = self._name(self.changed.get(next(self._next), key), copied, value)
+            copied[name] = self._of(item, "" if meaning == "secret" and isinstance(item, dict) else meaning)
+        return copied
+
+    @staticmethod
+    def _name(plain: str, copied: dict[Any, Any], value: dict[Any, Any]) -> str:
+        name, number = plain, 2
+        while name in copied or name in value:  # two addresses as keys stay two keys
+            name, number = f"{plain} {number}", number + 1
+        return name
 
 
-def _clean(text: str, found: Counter[str]) -> str:
-    """Search one text. The order matters: a token may contain what looks like a telephone number."""
-
-    def replace(kind: str, accept: Callable[[str], bool] | None = None) -> Callable[[re.Match[str]], str]:
-        def one(match: re.Match[str]) -> str:
-            if accept is not None and not accept(match.group()):
-                return match.group()
-            found[kind] += 1
-            return f"[{kind}]"
-
-        return one
-
-    def told(match: re.Match[str]) -> str:
-        if match.group(2).startswith("["):
-            return match.group()
-        found["secret"] += 1
-        return f"{match.group(1)}[secret]"
-
-    def login(match: re.Match[str]) -> str:
-        found["url login"] += 1
-        return f"{match.group(1)}[url login]@"
-
-    if len(text) < 5:
-        return text
-    if "@" in text and "://" in text:
-        text = _URL_LOGIN.sub(login, text)
-    if len(text) >= 12:
-        text = _SECRETS.sub(replace("secret"), text)
-        text = _SPOKEN_SECRET.sub(told, text)
-    if "@" in text:
-        text = _EMAIL.sub(replace("email"), text)
-    if ":" in text:
-        text = _IPV6.sub(replace("ip", _is_address), text)
-    if any(digit in text for digit in "0123456789"):
-        text = _IPV4.sub(replace("ip", _is_address), text)
-        text = _CARD.sub(replace("card", lambda written: _is_card(re.sub(r"\D", "", written))), text)
-        if "+" in text or "00" in text:
-            text = _PHONE.sub(replace("phone"), text)
-    return text
+def _check(depth: int) -> None:
+    if depth > _DEEPEST:
+        raise InvalidRecord("payload", f"it is nested more than {_DEEPEST} levels deep", "Flatten it before logging it")
 
 
 class Nothing:
@@ -165,6 +243,9 @@ class Nothing:
     """
 
     name = "none"
+
+    def __init__(self, *, regions: Sequence[str] = ()) -> None:
+        """`regions` means nothing here; it is taken so that both redactors are made the same way."""
 
     def redact(self, value: Any) -> tuple[Any, dict[str, int]]:
         """Return the value itself."""

@@ -1,0 +1,145 @@
+"""Secrets: keys and tokens of services, private keys, what a word says to be a password, logins inside URLs.
+
+A text is first asked for the few rare characters that a secret cannot do without (the `-` of `sk-`, the `=` of
+`password=`); the full expressions only run where one of them stands behind the right letters. Every quantifier that
+must be followed by something else is bounded, so that no text takes more than linear time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+__all__ = ["Count", "find_assigned", "find_bearer", "find_login", "find_tokens"]
+
+Count = Callable[[str], None]
+"""Called with the kind of each thing that was removed."""
+
+_HINT = re.compile(  # the last letters of every beginning in `_TOKENS`, so that ordinary hyphens cost little
+    r"""(?x) [-_Jz] (?=[A-Za-z0-9_+/.=-]{6})
+    (?: (?<= sk- | sk_ | pk- | pk_ | rk- | rk_ | hp_ | ho_ | hu_ | hs_ | hr_ | at_ | ca_ | pa_ | ss_ | ec_ | hf_ | pm_
+           | pi_ | tn_ | ys_ | sa_ | gd_ | fw_ | v1_ | v2_ | r8_ | x[a-z]- | pp- | PX- | pi- | tp- | sp- | lx- | ey-
+           | AK- | EY- | ai- | ly- | --- | eyJ | AIz )
+      | (?<= lptt- | lcbt- | loas- | gl[a-z]{2}- ) )"""
+)
+_TOKENS = re.compile(
+    r"""(?xs)
+    -----BEGIN\ [A-Z\ ]{0,30}PRIVATE\ KEY(?:\ BLOCK)?----- .*?
+        (?: -----END\ [A-Z\ ]{0,30}PRIVATE\ KEY(?:\ BLOCK)?----- | \Z )
+    | (?<![A-Za-z0-9]) (?:
+      eyJ[A-Za-z0-9_-]{8,1024}+ (?:\.[A-Za-z0-9_-]*+){2,4}             # JSON web token, signed or encrypted
+    | (?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])               # AWS
+    | gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,}
+    | gl[a-z]{2,4}-[A-Za-z0-9_-]{16,}                                  # GitLab
+    | [spr]k_(?:live|test)_[A-Za-z0-9]{10,}                            # Stripe
+    | sk-(?:proj|ant|or|svcacct|admin)-[A-Za-z0-9_-]{16,}              # OpenAI, Anthropic, OpenRouter
+    | sk-[A-Za-z0-9]{20,}
+    | [spr]k[-_](?=[A-Za-z0-9_-]{0,64}?[0-9])(?=[A-Za-z0-9_-]{0,64}?[A-Za-z0-9]{12})[A-Za-z0-9_-]{16,}
+    | xox[a-z]-[A-Za-z0-9-]{10,} | xapp-[A-Za-z0-9-]{20,}              # Slack
+    | AIza[A-Za-z0-9_-]{30,} | GOCSPX-[A-Za-z0-9_-]{20,} | ya29\.[A-Za-z0-9_-]{20,}  # Google
+    | hf_[A-Za-z0-9]{20,} | npm_[A-Za-z0-9]{30,} | pypi-[A-Za-z0-9_-]{30,}
+    | d[oa][op]_v1_[0-9a-f]{40,} | shp(?:at|ca|pa|ss)_[0-9a-fA-F]{20,} | sq0[a-z]{3}-[A-Za-z0-9_-]{20,}
+    | whsec_[A-Za-z0-9+/=]{20,} | gsk_[A-Za-z0-9]{20,} | r8_[A-Za-z0-9]{30,} | pplx-[A-Za-z0-9]{30,}
+    | lin_api_[A-Za-z0-9]{30,} | ntn_[A-Za-z0-9]{30,} | nvapi-[A-Za-z0-9_-]{20,} | xai-[A-Za-z0-9]{20,}
+    | tvly-[A-Za-z0-9_-]{16,} | lsv2_[a-z]{2}_[0-9a-f_]{20,} | key-[0-9a-f]{32} | figd_[A-Za-z0-9_-]{20,}
+    | PMAK-[0-9a-f]{24}-[0-9a-f]{34} | NRAK-[A-Z0-9]{27} | sntrys_[A-Za-z0-9+/=_]{20,}
+    | glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}
+    | AGE-SECRET-KEY-1[A-Z0-9]{50,} | fw_[A-Za-z0-9]{1,40}_[A-Za-z0-9_-]{16,}
+    | SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,} | hvs\.[A-Za-z0-9_-]{20,} | dapi[0-9a-f]{32}
+    | ATATT3[A-Za-z0-9_=-]{30,} | [0-9]{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-]) )
+    | (?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}"""
+)
+_MARKS = ("SG.", "ya29.", "hvs.", "dapi", "ATATT3", "hooks.slack")
+_TELEGRAM = re.compile(r"[0-9]:(?<=[0-9]{8}:)[A-Za-z0-9_-]{35}")
+
+_ENDS = "ord|swd|pwd|ret|ken|key|ion|ase|ial|als|ass|sig|ure|uth|jwt|kie"
+_ASSIGNED = re.compile(  # an `=` or `:` behind the end of such a word, and the value after it
+    rf"""(?x) [:=] (?: (?i: (?<=(?:{_ENDS})[:=]) | (?<=(?:{_ENDS})["'\ ][:=]) | (?<=(?:{_ENDS})\\["'][:=]) ) )
+    [:=>]{{0,2}}+ [\ \t]{{0,8}}+
+    (?: \\?"(?P<double>[^"\\\n\[][^"\\\n]{{2,400}}) | \\?'(?P<single>[^'\\\n\[][^'\\\n]{{2,400}})
+      | (?:(?i:basic|bearer|token|digest|apikey|bot)[\ ]{{1,4}})?+ (?P<bare>[A-Za-z0-9_\-.~+/=!@\#$%^&*]{{6,}}+) )"""
+)
+_SAYS = re.compile(
+    r"""(?ix) (?: (?P<sure> pass(?:word|wd|phrase)? | pwd | passwd | credentials? | authorization
+        | (?:client|app|consumer|shared|webhook|signing)[_-]?secret | secret[_-]?(?:access[_-]?)?key
+        | (?:api|auth|access|private|account|encryption|subscription|license|master)[_-]?key
+        | (?:access|auth|refresh|session|id|bearer|bot|csrf|xsrf|api|security)[_-]?token | set-cookie | cookie )
+      | (?P<maybe> secret | token | jwt )
+      | (?<=[?&;]) (?P<query> key | sig | signature | auth | x-amz-signature | x-amz-credential | x-goog-signature
+          | x-goog-credential | sas ) )
+    (?:\\?["']|\ )? \Z"""
+)
+_BEARER = re.compile(r"(?i)(?<![a-z])bearer[ \t]{1,4}([A-Za-z0-9_\-.~+/=]{6,})")
+_DIGIT = re.compile(r"[0-9]")
+_LOGIN = re.compile(r"://(?=([^\s/?#\"'<>\\]{3,512}))")
+
+
+def find_tokens(text: str, wary: bool, digits: int, count: Count) -> str:
+    """Replace tokens by `[secret]`. `wary` skips the search for rare characters; `digits` is how many the text has."""
+    if (
+        wary
+        or _HINT.search(text)
+        or (digits > 3 and (any(mark in text for mark in _MARKS) or (":" in text and _TELEGRAM.search(text))))
+    ):
+
+        def one(_: re.Match[str]) -> str:
+            count("secret")
+            return "[secret]"
+
+        return _TOKENS.sub(one, text)
+    return text
+
+
+def find_assigned(text: str, count: Count) -> str:
+    """Replace the value behind `password=`, `"api_key":`, `?token=` and their like."""
+    parts: list[str] = []
+    done = 0
+    for match in _ASSIGNED.finditer(text):
+        at = match.start()
+        said = _SAYS.search(text, max(0, at - 28), at)
+        if said is None or match.start() < done:
+            continue
+        place: int | str = match.lastgroup or 0
+        value = match.group(place)
+        if place == "bare" and said.start() and text[said.start() - 1] in "?&;":
+            value = value.split("&", 1)[0]
+        if said["maybe"] and place != "bare" and " " in value:
+            continue  # "token": "two words" is a word of a text
+        if said["maybe"] and len(value) < 16 and not _DIGIT.search(value):
+            continue
+        if len(value) < 6 and said["query"]:
+            continue
+        count("secret")
+        start = match.start(place)
+        parts += (text[done:start], "[secret]")
+        done = start + len(value)
+    return "".join((*parts, text[done:])) if parts else text
+
+
+def find_bearer(text: str, count: Count) -> str:
+    """Replace what follows the word Bearer, where it is no ordinary word."""
+
+    def one(match: re.Match[str]) -> str:
+        value = match.group(1)
+        if len(value) < 20 and not _DIGIT.search(value):
+            return match.group()
+        count("secret")
+        return match.group()[: -len(value)] + "[secret]"
+
+    return _BEARER.sub(one, text)
+
+
+def find_login(text: str, count: Count) -> str:
+    """Replace `user:password@` and long user names (tokens) in URLs, up to the last `@` before the path."""
+    parts: list[str] = []
+    done = 0
+    for match in _LOGIN.finditer(text):
+        held = match.group(1)
+        login = held[: held.rfind("@")] if "@" in held else ""
+        named, colon, word = login.partition(":")
+        if login.startswith("[") or not ((colon and word) or (not colon and len(named) >= 8)):
+            continue
+        count("url login")
+        parts += (text[done : match.end()], "[url login]")
+        done = match.end() + len(login)
+    return "".join((*parts, text[done:])) if parts else text
