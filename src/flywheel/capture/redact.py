@@ -10,12 +10,14 @@ Needs the standard library only; `python-stdnum` and `phonenumbers` sharpen it w
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flywheel.capture.redaction.numbers import is_card, meaning_of_key
+from flywheel.capture.redaction.numbers import is_card
 from flywheel.capture.redaction.phones import REGIONS, plans_of
 from flywheel.capture.redaction.text import clean, is_wary, residue
+from flywheel.capture.redaction.words import meaning_of_key
 from flywheel.errors import InvalidRecord
 
 __all__ = ["Nothing", "Patterns"]
@@ -79,7 +81,7 @@ class Patterns:
         left, wary = residue(value), is_wary(value)
         if not left and not wary:
             return value, {}
-        found: dict[str, int] = {}
+        found: defaultdict[str, int] = defaultdict(int)
         return clean(value, left, wary, self._plans, "", found), _sorted(found)
 
     def _look(self, walk: _Walk, lefts: list[bytes], wary: bool) -> None:
@@ -95,7 +97,7 @@ class Patterns:
         """What a key says of what is under it: `"secret"`, `"phone"` …, or nothing; `"dirty"` if it needs redaction."""
         if not isinstance(key, str):
             return ""
-        if clean(key, residue(key), is_wary(key), self._plans, "", {}) != key:
+        if clean(key, residue(key), is_wary(key), self._plans, "", defaultdict(int)) != key:
             return _DIRTY
         words = _WORDS.sub("_", key).lower()
         meaning = "secret" if _SECRET_NAME.fullmatch(words) else meaning_of_key(words.replace("_", " "))
@@ -121,7 +123,7 @@ class _Walk:
         self.leaves: list[str] = []
         self.meanings: dict[int, str] = {}
         self.changed: dict[int, str] = {}
-        self.found: dict[str, int] = {}
+        self.found: defaultdict[str, int] = defaultdict(int)
         self._next: Iterator[int] = iter(())
 
     def collect(self, value: Any, meaning: str, depth: int) -> None:
@@ -183,7 +185,7 @@ class _Walk:
 
     def _take(self, place: int, kind: str) -> None:
         self.changed[place] = f"[{kind}]"
-        self.found[kind] = self.found.get(kind, 0) + 1
+        self.found[kind] += 1
 
     def rebuild(self, value: Any) -> Any:
         """Copy the value with what changed put in; what did not change is shared with the original."""

@@ -8,12 +8,12 @@ must be followed by something else is bounded, so that no text takes more than l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
 
-__all__ = ["Count", "find_assigned", "find_bearer", "find_login", "find_tokens"]
+__all__ = ["Found", "find_assigned", "find_bearer", "find_login", "find_tokens"]
 
-Count = Callable[[str], None]
-"""Called with the kind of each thing that was removed."""
+Found = defaultdict[str, int]
+"""How many of each kind were removed."""
 
 _HINT = re.compile(  # the last letters of every beginning in `_TOKENS`, so that ordinary hyphens cost little
     r"""(?x) [-_Jz] (?=[A-Za-z0-9_+/.=-]{6})
@@ -49,8 +49,19 @@ _TOKENS = re.compile(
     | ATATT3[A-Za-z0-9_=-]{30,} | [0-9]{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-]) )
     | (?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}"""
 )
-_MARKS = ("SG.", "ya29.", "hvs.", "dapi", "ATATT3", "hooks.slack")
-_TELEGRAM = re.compile(r"[0-9]:(?<=[0-9]{8}:)[A-Za-z0-9_-]{35}")
+_SHORTEST = 24  # of the tokens that `_HINT` does not see
+_DOTTED = re.compile(r"\.(?:(?<=SG\.)|(?<=ya29\.)|(?<=hvs\.)|(?<=hooks\.slack\.))")
+_TELEGRAM = re.compile(r":(?<=[0-9]{8}:)[A-Za-z0-9_-]{35}")
+
+
+def _has_unhinted(text: str) -> bool:
+    return (
+        "dapi" in text
+        or "ATATT3" in text
+        or ("." in text and _DOTTED.search(text) is not None)
+        or (":" in text and _TELEGRAM.search(text) is not None)
+    )
+
 
 _ENDS = "ord|swd|pwd|ret|ken|key|ion|ase|ial|als|ass|sig|ure|uth|jwt|kie"
 _ASSIGNED = re.compile(  # an `=` or `:` behind the end of such a word, and the value after it
@@ -74,23 +85,19 @@ _DIGIT = re.compile(r"[0-9]")
 _LOGIN = re.compile(r"://(?=([^\s/?#\"'<>\\]{3,512}))")
 
 
-def find_tokens(text: str, wary: bool, digits: int, count: Count) -> str:
-    """Replace tokens by `[secret]`. `wary` skips the search for rare characters; `digits` is how many the text has."""
-    if (
-        wary
-        or _HINT.search(text)
-        or (digits > 3 and (any(mark in text for mark in _MARKS) or (":" in text and _TELEGRAM.search(text))))
-    ):
+def find_tokens(text: str, wary: bool, digits: bool, found: Found) -> str:
+    """Replace tokens by `[secret]`. `wary` skips the search for rare characters; `digits`: are there a few?"""
+    if wary or _HINT.search(text) or (digits and len(text) >= _SHORTEST and _has_unhinted(text)):
 
         def one(_: re.Match[str]) -> str:
-            count("secret")
+            found["secret"] += 1
             return "[secret]"
 
         return _TOKENS.sub(one, text)
     return text
 
 
-def find_assigned(text: str, count: Count) -> str:
+def find_assigned(text: str, found: Found) -> str:
     """Replace the value behind `password=`, `"api_key":`, `?token=` and their like."""
     parts: list[str] = []
     done = 0
@@ -109,27 +116,27 @@ def find_assigned(text: str, count: Count) -> str:
             continue
         if len(value) < 6 and said["query"]:
             continue
-        count("secret")
+        found["secret"] += 1
         start = match.start(place)
         parts += (text[done:start], "[secret]")
         done = start + len(value)
     return "".join((*parts, text[done:])) if parts else text
 
 
-def find_bearer(text: str, count: Count) -> str:
+def find_bearer(text: str, found: Found) -> str:
     """Replace what follows the word Bearer, where it is no ordinary word."""
 
     def one(match: re.Match[str]) -> str:
         value = match.group(1)
         if len(value) < 20 and not _DIGIT.search(value):
             return match.group()
-        count("secret")
+        found["secret"] += 1
         return match.group()[: -len(value)] + "[secret]"
 
     return _BEARER.sub(one, text)
 
 
-def find_login(text: str, count: Count) -> str:
+def find_login(text: str, found: Found) -> str:
     """Replace `user:password@` and long user names (tokens) in URLs, up to the last `@` before the path."""
     parts: list[str] = []
     done = 0
@@ -139,7 +146,7 @@ def find_login(text: str, count: Count) -> str:
         named, colon, word = login.partition(":")
         if login.startswith("[") or not ((colon and word) or (not colon and len(named) >= 8)):
             continue
-        count("url login")
+        found["url login"] += 1
         parts += (text[done : match.end()], "[url login]")
         done = match.end() + len(login)
     return "".join((*parts, text[done:])) if parts else text

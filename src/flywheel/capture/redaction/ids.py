@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["ALONE", "NAMED", "WORDS", "find_lettered", "is_iban", "valid"]
+__all__ = ["ALONE", "BEFORE", "LETTERED", "NAMED", "is_iban", "lettered", "valid"]
 
 ALONE = {
     "000-00-0000": ("us.ssn", "us.itin"),
@@ -54,39 +54,11 @@ NAMED = {
     "rodne": ("cz.rc",),
     "egn": ("bg.egn",),
     "oib": ("hr.oib",),
-    "idnumber": ("za.idnr", "cn.ric", "ee.ik", "il.idnr", "kr.rrn", "nl.bsn", "pl.pesel", "us.ssn", "de.idnr"),
+    "identity": ("za.idnr", "cn.ric", "ee.ik", "il.idnr", "kr.rrn", "nl.bsn", "pl.pesel", "us.ssn", "de.idnr"),
 }
-"""Group of words in `WORDS` → ids whose digits alone could be anything, and count only beside such a word."""
+"""Group of words (see `words`) → ids whose digits alone could be anything, and count only beside such a word."""
 
-WORDS = {
-    "ssn": r"ssns?|itins?|social\ security(?:\ (?:number|no|nr|id))?",
-    "steuer": r"steuer\w*|idnr|tax\ id\w*|tin",
-    "bsn": r"bsn|burgerservice\w*|sofi\w*",
-    "pesel": r"pesel\w*",
-    "personnummer": r"person\s?nummer|personnr|samordningsnummer|f(?:ø|o)dselsnummer|fnr|hetu|henkilötunnus",
-    "cpr": r"cpr(?:-?n(?:umme)?r)?",
-    "cpf": r"cpf",
-    "nhs": r"nhs",
-    "nir": r"nir|s(?:é|e)curit(?:é|e)\ sociale|n°\ ?s(?:é|e)cu|insee",
-    "aadhaar": r"aadh?aar|uidai",
-    "sin": r"sin|social\ insurance",
-    "tfn": r"tfn|tax\ file",
-    "rijksregister": r"rijksregister\w*|registre\ national|niss|insz",
-    "ahv": r"ahv\w*|avs",
-    "svnr": r"svnr|sozialversicherung\w*|sv-?nummer",
-    "nif": r"nif|dni|nie|contribuinte",
-    "kimlik": r"kimlik\w*|tckn|t\.c\.",
-    "rut": r"rut|run",
-    "cnp": r"cnp",
-    "rodne": r"rodn(?:é|e)\ (?:č|c)\w+",
-    "egn": r"egn|егн",
-    "oib": r"oib",
-    "idnumber": r"national\ id(?:entity)?|identity|id\ (?:card|number)|citizen\ id|personal\ (?:id|code)",
-}
-"""Words beside which a number is taken for an id (expressions without regard to case)."""
-
-_LETTERED = re.compile(
-    r"""(?x) [0-9] (?:
+LETTERED = r"""
       (?<=[A-Za-z][0-9]) (?:
         (?<=(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]) (?=[0-9]) (?= (?P<iban>[0-9](?:[\ -]?[A-Za-z0-9]){10,30}+) )
       | (?<=(?<![A-Za-z0-9])[A-Z]{2}[0-9]) (?= (?P<nino>[0-9](?:\ ?[0-9]{2}){2}\ ?[A-D])(?![A-Za-z0-9]) )
@@ -101,10 +73,10 @@ _LETTERED = re.compile(
         (?= (?P<dni>[0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z])(?![A-Za-z0-9]) )
       | (?= (?P<dotted>[0-9]\.[0-9]{3}\.[0-9]{3}-?[A-HJ-NP-TV-Z])(?![A-Za-z0-9]) )
       | (?= (?P<hetu>[0-9]{5}[-+A-FU-Y][0-9]{3}[0-9A-Y])(?![A-Za-z0-9]) )
-      | (?= (?P<ric>[0-9]{16}[Xx])(?![A-Za-z0-9]) ) )
-    )"""
-)
-_BEFORE = {"iban": 2, "nino": 2, "nie": 1, "fiscale": 6, "curp": 4, "spaced": 3, "dashed": 2}
+      | (?= (?P<ric>[0-9]{16}[Xx])(?![A-Za-z0-9]) ) )"""
+"""Ids with letters, behind the first digit of a group (an expression with the flag `x`); each a group, unconsumed."""
+BEFORE = {"iban": 2, "nino": 2, "nie": 1, "fiscale": 6, "curp": 4, "spaced": 3, "dashed": 2}
+"""How far in front of that digit each of them begins."""
 _MODULE = {
     "nie": "es.nie",
     "dashed": "es.nie",
@@ -138,27 +110,14 @@ def is_iban(compact: str) -> bool:
     return int("".join(str(int(letter, 36)) for letter in turned)) % 97 == 1
 
 
-def find_lettered(plain: str) -> list[tuple[int, int, str]]:
-    """Find account numbers and ids with letters in them: start, end and kind of each. `plain` has ASCII digits."""
-    spans: list[tuple[int, int, str]] = []
-    done = 0
-    for match in _LETTERED.finditer(plain):
-        form = match.lastgroup or ""
-        start, end = match.start() - _BEFORE.get(form, 0), match.end(form)
-        if start < done:
-            continue
-        if form == "iban":
-            end = _iban_end(plain, start, end)
-            if not end:
-                continue
-        elif form in ("nino", "spaced"):
-            if _NO_NINO.match(plain, start):
-                continue
-        elif not valid(_MODULE[form], plain[start:end]):
-            continue
-        spans.append((start, end, "iban" if form == "iban" else "national id"))
-        done = end
-    return spans
+def lettered(form: str, plain: str, start: int, end: int) -> tuple[str, int]:
+    """Judge what an expression of `LETTERED` saw: its kind (empty if it is none) and where it ends."""
+    if form == "iban":
+        end = _iban_end(plain, start, end)
+        return ("iban", end) if end else ("", 0)
+    if form in ("nino", "spaced"):
+        return ("", 0) if _NO_NINO.match(plain, start) else ("national id", end)
+    return ("national id", end) if valid(_MODULE[form], plain[start:end]) else ("", 0)
 
 
 def _iban_end(plain: str, start: int, end: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from flywheel.capture.redaction.credentials import Count
+from flywheel.capture.redaction.credentials import Found
 
 __all__ = ["find_emails", "find_ipv4", "find_ipv6"]
 
@@ -19,7 +19,7 @@ _SIX_HINT = re.compile(r":(?::|[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){2}|[0-9A-Fa
 _SIX = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9A-Fa-f]{1,4})?(?![\w:])")
 
 
-def find_emails(text: str, count: Count) -> str:
+def find_emails(text: str, found: Found) -> str:
     """Replace e-mail addresses, also with an encoded `%40`; a local part is followed back for 64 characters."""
     parts: list[str] = []
     done = 0
@@ -33,13 +33,13 @@ def find_emails(text: str, count: Count) -> str:
             start += 1
         if start == at:
             continue
-        count("email")
+        found["email"] += 1
         parts += (text[done:start], "[email]")
         done = match.end()
     return "".join((*parts, text[done:])) if parts else text
 
 
-def find_ipv4(text: str, count: Count) -> str:
+def find_ipv4(text: str, found: Found) -> str:
     """Replace IPv4 addresses; `version 1.2.3.4` and five numbers in a row are none."""
 
     def one(match: re.Match[str]) -> str:
@@ -49,13 +49,13 @@ def find_ipv4(text: str, count: Count) -> str:
             return written
         if _VERSION.search(text, max(0, match.start() - 12), match.start()):
             return written
-        count("ip")
+        found["ip"] += 1
         return "[ip]"
 
     return _FOUR.sub(one, text)
 
 
-def find_ipv6(text: str, count: Count) -> str:
+def find_ipv6(text: str, found: Found) -> str:
     """Replace IPv6 addresses; `12:30:45` and `a::b` are none."""
     if not _SIX_HINT.search(text):
         return text
@@ -69,7 +69,7 @@ def find_ipv6(text: str, count: Count) -> str:
         # Programs are full of `a::b`: without a digit only three parts or more are taken for an address.
         if not any(letter.isdigit() for letter in written) and len(re.findall(r"\w+", written)) < 3:
             return written
-        count("ip")
+        found["ip"] += 1
         return "[ip]"
 
     return _SIX.sub(one, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flywheel.capture.redaction.credentials import Count, find_assigned, find_bearer, find_login, find_tokens
+from flywheel.capture.redaction.credentials import Found, find_assigned, find_bearer, find_login, find_tokens
 from flywheel.capture.redaction.network import find_emails, find_ipv4, find_ipv6
 from flywheel.capture.redaction.numbers import FOREIGN, find_numbers
 from flywheel.capture.redaction.phones import Plans
@@ -14,12 +14,18 @@ __all__ = ["clean", "is_wary", "residue"]
 _KEPT = b"0123456789\x00:=@%-_Jz"
 _DROPPED = bytes(code for code in range(256) if code not in _KEPT)
 _ZEROS = bytes(48 if 48 <= code < 58 else code for code in range(256))
-_MADE = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?=[0-9]*[a-f])(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})",
+_MADE = re.compile(  # ids that a machine drew, and times: they say nothing of anybody
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?=[0-9]*[a-f])(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})"
+    r"|[0-9]{4}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-5][0-9](?::[0-6][0-9](?:[.,][0-9]{1,9})?)?"
+    r"(?: ?Z| ?[+-][0-9]{2}:?[0-9]{2}| UTC)?",
     re.IGNORECASE,
 )
-_MADE_LENGTHS = frozenset((32, 36, 40, 64))
+_MADE_LENGTHS = range(16, 65)
 _MOST_ROUNDS = 8
+
+_LOGIN, _TOKEN, _ASSIGNED, _EMAIL, _SIX, _FOUR, _NUMBER = (1 << bit for bit in range(7))
+_RULES: dict[bytes, int] = {}
+_MOST_RULES, _LONGEST_RULE = 8192, 24
 
 
 def residue(text: str) -> bytes:
@@ -44,46 +50,66 @@ def is_wary(text: str) -> bool:
     )
 
 
-def clean(text: str, left: bytes, wary: bool, plans: Plans, key: str, found: dict[str, int]) -> str:
+def _rules(left: bytes) -> int:
+    """Which rules a residue calls for, as bits. Short residues repeat, and hold no digit as it was: remembered."""
+    held = left.decode("ascii")
+    digits = held.count("0")
+    rules = 0
+    if "@" in held:
+        rules |= _LOGIN | _EMAIL
+    if "%" in held:
+        rules |= _EMAIL
+    if digits > 3:
+        rules |= _FOUR | _TOKEN
+    if digits > 5:
+        rules |= _NUMBER
+    if ":" in held:
+        rules |= _SIX | _ASSIGNED
+    if "=" in held:
+        rules |= _ASSIGNED
+    if "-" in held or "_" in held or "J" in held or "z" in held:
+        rules |= _TOKEN
+    if len(left) <= _LONGEST_RULE and len(_RULES) < _MOST_RULES:
+        _RULES[left] = rules
+    return rules
+
+
+def clean(text: str, left: bytes, wary: bool, plans: Plans, key: str, found: Found) -> str:
     """Replace what is personal or secret; the same object comes back when there is nothing. Kinds are added to `found`.
 
     `left` is the text's `residue`, `key` what its key says of it. A text that was changed is read again until it stays
     the same, so that doing this twice is doing it once.
     """
-
-    def count(kind: str) -> None:
-        found[kind] = found.get(kind, 0) + 1
-
     for _ in range(_MOST_ROUNDS):
-        cleaned = _once(text, left, wary, plans, key, count)
+        rules = _RULES.get(left)
+        if rules is None:
+            rules = _rules(left)
+        cleaned = _once(text, 127 if wary else rules, wary, plans, key, found)
         if cleaned == text:
             return text
-        text, left = cleaned, residue(cleaned)
-        wary = is_wary(text)
+        text, left, wary = cleaned, residue(cleaned), is_wary(cleaned)
         if not left and not wary:
             return text
     return text
 
 
-def _once(text: str, left: bytes, wary: bool, plans: Plans, key: str, count: Count) -> str:
-    digits = left.count(b"0")
-    if digits > 3 and len(text) in _MADE_LENGTHS and _MADE.fullmatch(text):
-        return text  # a machine drew it: it says nothing of anybody
-    if b"@" in left and "://" in text:
-        text = find_login(text, count)
-    if wary or digits > 3 or b"-" in left or b"_" in left or b"J" in left or b"z" in left:
-        text = find_tokens(text, wary, digits, count)
-    if b":" in left or b"=" in left:
-        text = find_assigned(text, count)
+def _once(text: str, rules: int, wary: bool, plans: Plans, key: str, found: Found) -> str:
+    if rules & _FOUR and len(text) in _MADE_LENGTHS and _MADE.fullmatch(text):
+        return text
+    if rules & _LOGIN and "://" in text:
+        text = find_login(text, found)
+    if rules & _TOKEN:
+        text = find_tokens(text, wary, rules & _FOUR != 0, found)
+    if rules & _ASSIGNED:
+        text = find_assigned(text, found)
     if wary:
-        text = find_bearer(text, count)
-    if b"@" in left or b"%" in left:
-        text = find_emails(text, count)
-    if b":" in left:
-        text = find_ipv6(text, count)
-    if digits > 3 or wary:
-        if text.count(".") > 2:
-            text = find_ipv4(text, count)
-        if digits > 5 or wary:
-            text = find_numbers(text, plans, key, count)
+        text = find_bearer(text, found)
+    if rules & _EMAIL:
+        text = find_emails(text, found)
+    if rules & _SIX:
+        text = find_ipv6(text, found)
+    if rules & _FOUR and text.count(".") > 2:
+        text = find_ipv4(text, found)
+    if rules & _NUMBER:
+        text = find_numbers(text, plans, key, found)
     return text
