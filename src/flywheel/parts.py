@@ -61,6 +61,14 @@ class Parts:
         return Intake(self._recorder, self._store.log)
 
     @cached_property
+    def otlp(self) -> Any:
+        """The way in for OpenTelemetry's requests."""
+        from flywheel.capture.otlp_take import Receiver
+
+        keep_other = self.config.server.keep_other_spans
+        return Receiver(self.intake, self._recorder, self._store.log, self._store.state, keep_other=keep_other)
+
+    @cached_property
     def keys(self) -> Keys:
         """The keys with which clients of the server prove who they are."""
         from flywheel.govern import Keys

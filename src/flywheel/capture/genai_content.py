@@ -268,7 +268,8 @@ def _from_events(
                 number = int(str(index)) if str(index).isdecimal() else len(answered)
                 answered.extend((number, one) for one in _spoken({"role": "assistant", **told}, "assistant"))
             else:
-                asked.extend(_spoken({"role": role, **told}, role))
+                said = _spoken({"role": role, **told}, role)
+                asked.extend(one for one in said if one["content"] is not None or "tool_calls" in one)
         elif name == "gen_ai.content.prompt":
             asked.extend(_written(event, "gen_ai.prompt", "user"))
         elif name == "gen_ai.content.completion":

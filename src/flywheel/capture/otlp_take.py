@@ -2,84 +2,94 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flywheel.capture import otlp, otlp_answers
-from flywheel.errors import Undecodable, UnsupportedMedia
+from flywheel.capture.otlp_join import Apart, Parts
+from flywheel.errors import Undecodable
 
 if TYPE_CHECKING:
     from flywheel.capture.intake import Intake, Taken
     from flywheel.capture.otlp_wire import Signal
+    from flywheel.capture.recorder import Recorder
+    from flywheel.store import Log, State
 
-__all__ = ["Received", "Responses", "receive"]
+__all__ = ["Receiver"]
 
 _GOOD = ("stored", "duplicate")
 _REMEMBERED = 100_000
+_FIGURES = ("received", "stored", "duplicates", "conflicts", "rejected", "dead_lettered")
 
 
-class Responses(dict[str, str]):
-    """Which interaction a response id belongs to: the newest hundred thousand, so that evaluations find theirs."""
+class Receiver:
+    """Takes OTLP requests in for one flywheel. Safe to share between threads."""
 
-    def learn(self, found: Mapping[str, str]) -> None:
-        """Remember more, and forget the oldest."""
-        self.update(found)
-        for _ in range(len(self) - _REMEMBERED):
-            del self[next(iter(self))]
+    def __init__(self, intake: Intake, recorder: Recorder, log: Log, state: State, *, keep_other: bool = False) -> None:
+        self._intake = intake
+        self._limit = recorder.max_record_bytes
+        self._keep_other = keep_other
+        self._apart = Apart(state)
+        self._parts = Parts(intake, recorder, log)
+        self._responses: dict[str, str] = {}
+        self._learning = threading.Lock()
 
+    def receive(
+        self, body: bytes, content_type: str, signal: Signal, *, counts: Mapping[str, int] | None = None
+    ) -> tuple[Taken, bytes]:
+        """Take a request in; return its books and the body of the answer.
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """What became of a request: the books, and the body of the answer."""
-
-    taken: Taken
-    answer: bytes
-
-
-def receive(
-    intake: Intake,
-    body: bytes,
-    content_type: str,
-    signal: Signal,
-    *,
-    max_record_bytes: int,
-    keep_other: bool,
-    responses: Responses,
-    counts: Mapping[str, int] | None = None,
-) -> Received:
-    """Take a request in. When this returns, all that was accepted is on stable storage.
-
-    Raises `Undecodable` (the body is then a dead letter), `UnsupportedMedia`, `TooLarge`, `StoreBusy` and
-    `StoreUnavailable`; after the last two the same request may be sent again.
-    """
-    source = f"otlp {signal}"
-    try:
-        found = otlp.decode(
+        When this returns, all that was accepted is on stable storage. Raises `Undecodable` (the body is then a dead
+        letter), `UnsupportedMedia`, `TooLarge`, `StoreBusy` and `StoreUnavailable`; after the last two the same
+        request may be sent again.
+        """
+        source = f"otlp {signal}"
+        reading = otlp.Reading(
             body,
             content_type,
             signal,
-            max_record_bytes=max_record_bytes,
-            keep_other=keep_other,
-            responses=responses,
+            max_record_bytes=self._limit,
+            keep_other=self._keep_other,
+            apart=self._apart.scopes(),
+            known=self._responses,
+            counts=dict(counts or {}),
         )
-    except UnsupportedMedia:
-        raise
-    except Undecodable as problem:
-        intake.refuse_body(body, str(problem), source=source)
-        raise
-    books = {**(counts or {}), "other_spans" if signal == "traces" else "other_log_records": found.other}
-    taken = intake.take(found.drafts, source=source, counts=books)
-    responses.learn(found.responses)
-    return Received(taken, _answer(found, taken, signal, json=otlp.is_json(content_type)))
+        try:
+            taken = self._intake.take(reading, source=source, counts=reading.counts)
+        except Undecodable as problem:
+            self._intake.refuse_body(body, str(problem), source=source)
+            raise
+        self._learn(reading.responses)
+        fates = zip(reading.owners, taken.outcomes, strict=True)
+        rejected = {owner for owner, outcome in fates if outcome not in _GOOD}
+        reasons = [reason for _, reason in taken.errors]
+        if reading.parts:
+            self._apart.learn(reading.talking)
+            of_parts, refused = self._parts.take(reading.parts, source)
+            taken = replace(
+                taken,
+                **{name: getattr(taken, name) + getattr(of_parts, name) for name in _FIGURES},
+            )
+            rejected |= refused.keys()
+            reasons += refused.values()
+        return taken, _answer(reading, rejected, reasons)
+
+    def _learn(self, found: Mapping[str, str]) -> None:
+        """Remember which interaction a response id belongs to, so that evaluations find theirs; forget the oldest."""
+        with self._learning:
+            self._responses.update(found)
+            for _ in range(len(self._responses) - _REMEMBERED):
+                del self._responses[next(iter(self._responses))]
 
 
-def _answer(found: otlp.Decoded, taken: Taken, signal: Signal, *, json: bool) -> bytes:
-    fates = zip(found.owners, taken.outcomes, strict=True)
-    rejected = {owner for owner, outcome in fates if outcome not in _GOOD}
-    what = "spans" if signal == "traces" else "log records"
+def _answer(reading: otlp.Reading, rejected: set[int], reasons: list[str]) -> bytes:
+    what = "spans" if reading.signal == "traces" else "log records"
     message = ""
     if rejected:
-        reasons = list(dict.fromkeys(reason for _, reason in taken.errors))[:3]
-        message = f"{len(rejected)} of {found.records} {what} were not stored: {'; '.join(reasons)}"
-    return otlp_answers.export_response(signal, json=json, rejected=len(rejected), message=message[:2000])
+        why = "; ".join(list(dict.fromkeys(reasons))[:3])
+        message = f"{len(rejected)} of {reading.records} {what} were not stored: {why}"
+    return otlp_answers.export_response(
+        reading.signal, json=otlp.is_json(reading.content_type), rejected=len(rejected), message=message[:2000]
+    )
