@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flywheel.auditing import audit as audit
     from flywheel.errors import FlywheelError as FlywheelError
     from flywheel.errors import Permanent as Permanent
     from flywheel.errors import Retryable as Retryable
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Flywheel": "wheel",
     "open": "wheel",
+    "audit": "auditing",
     "FlywheelError": "errors",
     "Permanent": "errors",
     "Retryable": "errors",

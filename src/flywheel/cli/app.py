@@ -9,13 +9,13 @@ import typer
 from typer.core import TyperGroup
 
 from flywheel import __version__
-from flywheel.cli import data, facts, labels, look, server, setup, ship, turn
+from flywheel.cli import audit, data, facts, labels, look, server, setup, ship, turn
 from flywheel.cli.dashboard import status
 
 __all__ = ["app", "run"]
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Begin": ("demo", "init", "seed", "settings"),
+    "Begin": ("demo", "audit", "init", "seed", "settings"),
     "Facts in and out": ("log", "feedback", "import", "export"),
     "Look": ("status", "failures", "modes"),
     "Turn the wheel": ("spin", "label", "spins", "datasets", "lineage"),
@@ -73,6 +73,7 @@ def flywheel(
 
 
 app.command()(setup.demo)
+app.command()(audit.audit)
 app.command()(setup.init)
 app.command()(facts.seed)
 app.command()(setup.settings)

@@ -1,0 +1,111 @@
+"""The baseline audit of a log that is not in any flywheel yet.
+
+It stands beside `wheel` and not in it, so that `flywheel audit` begins at once and in little memory: nothing of the
+store, the engine or the learners is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flywheel import plugins
+from flywheel.errors import InvalidConfig, NotFound
+
+if TYPE_CHECKING:
+    from flywheel.govern.baseline import Audit
+    from flywheel.ports import Progress, Source
+
+__all__ = ["audit"]
+
+_EVERY = 1000
+
+
+def audit(
+    location: str | Path,
+    *,
+    source: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    expect: Mapping[str, Sequence[str]] | None = None,
+    sample: int | None = None,
+    html: str | Path | None = None,
+    redactor: str = "patterns",
+    examples: bool = True,
+    progress: Progress | None = None,
+    now: datetime | None = None,
+    seed: int = 0,
+) -> Audit:
+    """Look at an existing log before anything is built on it: a file, or whatever a source plugin reads.
+
+    The answer says which fields are there and how complete they are, how fresh, how much feedback there is, which
+    personal data, which slices are missing, how failures are handled today, and what to fix first; `html` writes it
+    as a page as well. Nothing is stored. One pass, memory bounded whatever the log's size.
+
+    `mapping` (field → column) and `source` are those of `import_`; what is not given is guessed. `expect` names slices
+    that should be there: `{"device": ["ios", "android"]}`. With `sample`, values are looked at in so many interactions
+    drawn at random, and the shares carry intervals. `examples=False` leaves out the redacted examples of values.
+
+    >>> import tempfile
+    >>> log = Path(tempfile.mkdtemp()) / "log.jsonl"
+    >>> _ = log.write_text('{"input": "where is my card", "output": "card_arrival", "at": "2026-01-31T12:00:00Z"}')
+    >>> found = audit(log)
+    >>> found.interactions, found.findings[0].title
+    (1, 'Nothing ever comes back about an answer')
+    """
+    from flywheel.capture import source_for
+    from flywheel.capture.mapping import columns_of, guess_mapping
+    from flywheel.govern.baseline import report, survey
+
+    if sample is not None and sample < 1:
+        raise InvalidConfig(f"sample is {sample}; pass the number of interactions to look at, 1 or more")
+    place = str(location)
+    name = source or source_for(place)
+    reader: Source = plugins.create("sources", name)
+    chosen = guess_mapping(columns_of(reader, place), mapping)
+    page = None if html is None else _writable(Path(html))
+    found = survey(
+        _watched(reader, reader.read(place, chosen), progress),
+        plugins.create("redactors", redactor),
+        location=place,
+        source=name,
+        mapping=chosen,
+        expected=expect,
+        sample=sample,
+        examples=examples,
+        now=now,
+        seed=seed,
+    )
+    if page is not None:
+        _write(page, report(found))
+    return found
+
+
+def _watched(source: Source, drafts: Iterator[Any], progress: Callable[[str, float], None] | None) -> Iterator[Any]:
+    for number, draft in enumerate(drafts, start=1):
+        yield draft
+        if progress and number % _EVERY == 0:
+            progress(f"{number:,} records", float(getattr(source, "done", 0.0)))
+
+
+def _writable(page: Path) -> Path:
+    """Refuse a place that cannot be written before the long work, not after it."""
+    if not page.parent.is_dir():
+        raise NotFound(f"there is no folder {str(page.parent)!r} to write {page.name!r} into. Make it first")
+    if page.is_dir():
+        raise InvalidConfig(
+            f"{str(page)!r} is a folder; name a file for the report, such as {str(page / 'audit.html')!r}"
+        )
+    return page
+
+
+def _write(page: Path, text: str) -> None:
+    """All of it or nothing."""
+    part = page.with_name(f".{page.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(page)
+    finally:
+        part.unlink(missing_ok=True)
