@@ -69,6 +69,13 @@ class Parts:
         return Receiver(self.intake, self._recorder, self._store.log, self._store.state, keep_other=keep_other)
 
     @cached_property
+    def bulk(self) -> Any:
+        """The way in for Elasticsearch's bulk requests."""
+        from flywheel.capture.bulk import BulkReceiver
+
+        return BulkReceiver(self.intake, self._store.log, max_record_bytes=self.config.store.max_record_bytes)
+
+    @cached_property
     def keys(self) -> Keys:
         """The keys with which clients of the server prove who they are."""
         from flywheel.govern import Keys

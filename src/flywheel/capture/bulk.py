@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,11 +23,15 @@ from flywheel.capture.mapping import guess_mapping, shape
 from flywheel.errors import InvalidConfig, TooLarge, Undecodable
 
 if TYPE_CHECKING:
-    from flywheel.capture.intake import Intake, Taken
+    from datetime import datetime
 
-__all__ = ["Bulk", "Item", "draft_of", "error_body", "filtered", "receive"]
+    from flywheel.capture.intake import Intake, Taken
+    from flywheel.store import Log
+
+__all__ = ["Bulk", "BulkReceiver", "Item", "draft_of", "error_body", "filtered"]
 
 MOST_ITEMS = 50_000
+_BATCH = 50  # documents that are looked up together
 _OPERATIONS = ("index", "create", "update", "delete")
 _MARK = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?")
 _LINES = ("message", "log", "msg", "event.original")  # where shippers put the line they read
@@ -78,37 +83,57 @@ class Bulk:
             yield _document(given[1], item, max_record_bytes)
 
 
-def receive(
-    intake: Intake,
-    body: bytes,
-    *,
-    index: str = "",
-    max_record_bytes: int = 1_048_576,
-    counts: Mapping[str, int] | None = None,
-) -> tuple[Taken, list[dict[str, Any]]]:
-    """Take a request in; return its books and the result of each item in order, as Elasticsearch words them.
+class BulkReceiver:
+    """Takes `_bulk` requests in for one flywheel. Safe to share between threads."""
 
-    201 created; 200 for a document that is there already (`create`: 409, as there); 409 for an id with other
-    content, where the first stands; 400 for a document that cannot be stored, with the reason.
+    def __init__(self, intake: Intake, log: Log, *, max_record_bytes: int = 1_048_576) -> None:
+        self._intake = intake
+        self._log = log
+        self._limit = max_record_bytes
 
-    Raises `Undecodable` (the body is then a dead letter), `TooLarge`, `StoreBusy` and `StoreUnavailable`.
-    """
-    bulk = Bulk()
-    try:
-        taken = intake.take(bulk.drafts(body, index, max_record_bytes), source="bulk", counts=counts)
-    except Undecodable as problem:
-        intake.refuse_body(body, str(problem), source="bulk")
-        raise
-    reasons = dict(taken.errors)
-    results, place = [], 0
-    for item in bulk.items:
-        if item.problem is not None:
-            results.append(_result(item, "refused", item.problem))
-            continue
-        item.id = taken.ids[place] or item.id
-        results.append(_result(item, taken.outcomes[place], reasons.get(place, "")))
-        place += 1
-    return taken, results
+    def receive(
+        self, body: bytes, index: str = "", *, counts: Mapping[str, int] | None = None
+    ) -> tuple[Taken, list[dict[str, Any]]]:
+        """Take a request in; return its books and the result of each item in order, as Elasticsearch words them.
+
+        201 created; 200 for a document that is there already (`create`: 409, as there); 409 for an id with other
+        content, where the first stands; 400 for a document that cannot be stored, with the reason.
+
+        Raises `Undecodable` (the body is then a dead letter), `TooLarge`, `StoreBusy` and `StoreUnavailable`.
+        """
+        bulk = Bulk()
+        drafts = self._timed(bulk.drafts(body, index, self._limit))
+        try:
+            taken = self._intake.take(drafts, source="bulk", counts=counts)
+        except Undecodable as problem:
+            self._intake.refuse_body(body, str(problem), source="bulk")
+            raise
+        reasons = dict(taken.errors)
+        results, place = [], 0
+        for item in bulk.items:
+            if item.problem is not None:
+                results.append(_result(item, "refused", item.problem))
+                continue
+            item.id = taken.ids[place] or item.id
+            results.append(_result(item, taken.outcomes[place], reasons.get(place, "")))
+            place += 1
+        return taken, results
+
+    def _timed(self, drafts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """A document that names no time keeps the one of its first arrival, so that sent again it is the same."""
+        while batch := list(islice(drafts, _BATCH)):
+            timeless = [one for one in batch if one.get("at") is None and one["kind"] != "unreadable"]
+            times: dict[str, datetime] = {}
+            if timeless:
+                asked = self._log.interactions([str(one["id"]) for one in timeless])
+                times = {one.id: one.at for one in asked.values()}
+                about = {str(one["interaction_id"]) for one in timeless if "interaction_id" in one}
+                for said in self._log.feedback_of(sorted(about)) if about else ():
+                    times.setdefault(said.id, said.at)
+                    times.setdefault(said.id.partition(":")[0], said.at)  # one of several things said at once
+            for draft in batch:
+                before = times.get(str(draft.get("id"))) if draft.get("at") is None else None
+                yield draft if before is None else {**draft, "at": before}
 
 
 def _result(item: Item, outcome: str, reason: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flywheel import __version__
-from flywheel.capture.bulk import error_body, filtered, receive
+from flywheel.capture.bulk import error_body, filtered
 from flywheel.server.accept import in_queue, told_drops
 from flywheel.server.answers import Problem
 from flywheel.server.bodies import read_body
@@ -81,13 +81,8 @@ async def bulk(request: Request) -> Response:
     results: list[dict[str, Any]] = []
 
     def job() -> Taken:
-        taken, told = receive(
-            wheel.intake,
-            body,
-            index=request.path_params.get("index", ""),
-            max_record_bytes=wheel.config.store.max_record_bytes,
-            counts=counts,
-        )
+        taken: Taken
+        taken, told = wheel.bulk.receive(body, request.path_params.get("index", ""), counts=counts)
         results.extend(told)
         return taken
 
