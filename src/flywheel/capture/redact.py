@@ -16,7 +16,7 @@ from typing import Any
 
 from flywheel.capture.redaction.numbers import is_card
 from flywheel.capture.redaction.phones import REGIONS, plans_of
-from flywheel.capture.redaction.text import clean, is_wary, residue
+from flywheel.capture.redaction.text import clean, is_made, is_wary, residue
 from flywheel.capture.redaction.words import meaning_of_key
 from flywheel.errors import InvalidRecord
 
@@ -85,13 +85,30 @@ class Patterns:
         return clean(value, left, wary, self._plans, "", found), _sorted(found)
 
     def _look(self, walk: _Walk, lefts: list[bytes], wary: bool) -> None:
-        plans, changed, meanings = self._plans, walk.changed, walk.meanings
-        for place, left in enumerate(lefts):
-            if (left or wary) and place not in changed:
-                leaf = walk.leaves[place]
-                cleaned = clean(leaf, left, wary and is_wary(leaf), plans, meanings.get(place, ""), walk.found)
-                if cleaned is not leaf:
-                    changed[place] = cleaned
+        """Apply the rules to the leaves that have something left: together, as one text, where there are several."""
+        leaves, changed, meanings, found = walk.leaves, walk.changed, walk.meanings, walk.found
+        places = [
+            place
+            for place, left in enumerate(lefts)
+            if (left or wary) and place not in changed and not is_made(leaves[place])
+        ]
+        alone = [place for place in places if place in meanings] if meanings else []
+        together = [place for place in places if place not in meanings] if meanings else places
+        if len(together) > 1:
+            text = "\0".join([leaves[place] for place in together])
+            left = b"\0".join([lefts[place] for place in together])
+            if text.count("\0") == len(together) - 1:
+                cleaned = clean(text, left, wary, self._plans, "", found)
+                if cleaned is not text:
+                    for place, leaf in zip(together, cleaned.split("\0"), strict=True):
+                        if leaf != leaves[place]:
+                            changed[place] = leaf
+                together = []
+        for place in (*together, *alone):
+            leaf = leaves[place]
+            cleaned = clean(leaf, lefts[place], wary and is_wary(leaf), self._plans, meanings.get(place, ""), found)
+            if cleaned is not leaf:
+                changed[place] = cleaned
 
     def meaning(self, key: Any) -> str:
         """What a key says of what is under it: `"secret"`, `"phone"` …, or nothing; `"dirty"` if it needs redaction."""

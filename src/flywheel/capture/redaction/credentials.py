@@ -24,8 +24,8 @@ _HINT = re.compile(  # the last letters of every beginning in `_TOKENS`, so that
 )
 _TOKENS = re.compile(
     r"""(?xs)
-    -----BEGIN\ [A-Z\ ]{0,30}PRIVATE\ KEY(?:\ BLOCK)?----- .*?
-        (?: -----END\ [A-Z\ ]{0,30}PRIVATE\ KEY(?:\ BLOCK)?----- | \Z )
+    -----BEGIN\ [A-Z\ ]{0,30}PRIVATE\ KEY(?:\ BLOCK)?----- [^\0]*?
+        (?: -----END\ [A-Z\ ]{0,30}PRIVATE\ KEY(?:\ BLOCK)?----- | (?=\0) | \Z )
     | (?<![A-Za-z0-9]) (?:
       eyJ[A-Za-z0-9_-]{8,1024}+ (?:\.[A-Za-z0-9_-]*+){2,4}             # JSON web token, signed or encrypted
     | (?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])               # AWS
@@ -67,7 +67,7 @@ _ENDS = "ord|swd|pwd|ret|ken|key|ion|ase|ial|als|ass|sig|ure|uth|jwt|kie"
 _ASSIGNED = re.compile(  # an `=` or `:` behind the end of such a word, and the value after it
     rf"""(?x) [:=] (?: (?i: (?<=(?:{_ENDS})[:=]) | (?<=(?:{_ENDS})["'\ ][:=]) | (?<=(?:{_ENDS})\\["'][:=]) ) )
     [:=>]{{0,2}}+ [\ \t]{{0,8}}+
-    (?: \\?"(?P<double>[^"\\\n\[][^"\\\n]{{2,400}}) | \\?'(?P<single>[^'\\\n\[][^'\\\n]{{2,400}})
+    (?: \\?"(?P<double>[^"\\\n\[\0][^"\\\n\0]{{2,400}}) | \\?'(?P<single>[^'\\\n\[\0][^'\\\n\0]{{2,400}})
       | (?:(?i:basic|bearer|token|digest|apikey|bot)[\ ]{{1,4}})?+ (?P<bare>[A-Za-z0-9_\-.~+/=!@\#$%^&*]{{6,}}+) )"""
 )
 _SAYS = re.compile(
@@ -82,7 +82,7 @@ _SAYS = re.compile(
 )
 _BEARER = re.compile(r"(?i)(?<![a-z])bearer[ \t]{1,4}([A-Za-z0-9_\-.~+/=]{6,})")
 _DIGIT = re.compile(r"[0-9]")
-_LOGIN = re.compile(r"://(?=([^\s/?#\"'<>\\]{3,512}))")
+_LOGIN = re.compile(r"://(?=([^\s/?#\"'<>\\\0]{3,512}))")
 
 
 def find_tokens(text: str, wary: bool, digits: bool, found: Found) -> str:

@@ -69,12 +69,15 @@ LETTERED = r"""
       )
     | (?<=(?<![A-Za-z0-9])[A-Z]{2}\ [0-9]) (?= (?P<spaced>[0-9](?:\ [0-9]{2}){2}\ [A-D])(?![A-Za-z0-9]) )
     | (?<=(?<![A-Za-z0-9])[XYZxyz]-[0-9]) (?= (?P<dashed>[0-9]{6}-[A-Za-z])(?![A-Za-z0-9]) )
-    | (?<![\w.,+-][0-9]) (?:
+    | (?= [0-9]{5}[-+A-FU-Y][0-9]{3}[0-9A-Y]) (?<![\w.,+-][0-9]) (?= (?P<hetu>[0-9]{5}.[0-9]{3}.)(?![A-Za-z0-9]) )"""
+"""Ids with letters, behind the first digit of a group (an expression with the flag `x`); each a group, unconsumed."""
+
+LETTERED_BEHIND = r"""
         (?= (?P<dni>[0-9]{7}-?[A-HJ-NP-TV-Za-hj-np-tv-z])(?![A-Za-z0-9]) )
       | (?= (?P<dotted>[0-9]\.[0-9]{3}\.[0-9]{3}-?[A-HJ-NP-TV-Z])(?![A-Za-z0-9]) )
-      | (?= (?P<hetu>[0-9]{5}[-+A-FU-Y][0-9]{3}[0-9A-Y])(?![A-Za-z0-9]) )
-      | (?= (?P<ric>[0-9]{16}[Xx])(?![A-Za-z0-9]) ) )"""
-"""Ids with letters, behind the first digit of a group (an expression with the flag `x`); each a group, unconsumed."""
+      | (?= (?P<ric>[0-9]{16}[Xx])(?![A-Za-z0-9]) )"""
+"""The same for ids that begin with at least seven digits."""
+
 BEFORE = {"iban": 2, "nino": 2, "nie": 1, "fiscale": 6, "curp": 4, "spaced": 3, "dashed": 2}
 """How far in front of that digit each of them begins."""
 _MODULE = {

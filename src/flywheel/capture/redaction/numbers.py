@@ -11,29 +11,29 @@ from __future__ import annotations
 import re
 
 from flywheel.capture.redaction.credentials import Found
-from flywheel.capture.redaction.ids import BEFORE, LETTERED, NAMED, lettered, valid
+from flywheel.capture.redaction.ids import BEFORE, LETTERED, LETTERED_BEHIND, NAMED, lettered, valid
 from flywheel.capture.redaction.phones import Plans
 from flywheel.capture.redaction.shapes import Shape, shape_of
 from flywheel.capture.redaction.words import said_after, said_before
 
-__all__ = ["FOREIGN", "find_numbers", "is_card"]
+__all__ = ["find_numbers", "has_foreign_digits", "is_card"]
 
 _RUN = r"[0-9]*+(?:[\ .()/-]{1,3}[0-9]++)*+"
 _CANDIDATE = re.compile(  # an id with letters, or a run of seven digits or more
     rf"""(?x) [0-9] (?<![0-9][0-9]) (?: {LETTERED}
-    | (?<![^\W_][0-9]) (?=(?:[\ .()/-]{{0,3}}[0-9]){{6}}) {_RUN} )"""
+    | (?<![^\W_][0-9]) (?=(?:[\ .()/-]{{0,3}}[0-9]){{6}}) (?:{LETTERED_BEHIND} | {_RUN}) )"""
 )
 _WHOLE_RUN = re.compile(f"[0-9](?<![^\\W_][0-9]){_RUN}")
-_NEAR = 40  # how far from a number the word that names it may stand
+_NEAR, _NEAR_BEHIND = 40, 24  # how far from a number the word that names it may stand
 
 _FOREIGN_DIGITS = "".join(chr(code) for code in range(0x80, 0x10000) if chr(code).isdecimal())
 _FOREIGN_MARKS = dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000", " ") | dict.fromkeys(
     "\u2010\u2011\u2012\u2013\u2014\u2212\uff0d", "-"
 )
 _PLAIN = str.maketrans({d: str(int(d)) for d in _FOREIGN_DIGITS} | _FOREIGN_MARKS | {"\uff0b": "+", "\uff0e": "."})
-FOREIGN = re.compile(f"[{_FOREIGN_DIGITS}]")
-"""Finds decimal digits of other scripts."""
-_FOREIGN_SPACES = re.compile(f"[{''.join(_FOREIGN_MARKS)}]")
+_FOREIGN = re.compile(f"[{_FOREIGN_DIGITS}]")
+_FOREIGN_MARK = re.compile(f"[{''.join(_FOREIGN_MARKS)}\uff0b\uff0e]")
+_ASCII = bytes(range(128))
 
 _DATE = re.compile(
     r"(?:19|20)\d\d([-/.])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?![0-9])"
@@ -44,7 +44,8 @@ _MONEY_AFTER = re.compile(
     r"\s?(?:[$€£¥₹%]|(?:USD|EUR|GBP|CHF|SEK|PLN|INR|JPY|kr|zł|dollars?|euros?|pounds?)\b)", re.IGNORECASE
 )
 _EXTENSION = re.compile(r"[ ,]{0,2}(?:x|ext\.?|extension|#)[ .:]{0,2}[0-9]{1,6}(?![\w])", re.IGNORECASE)
-_CUT = re.compile(r"[0-9\[]")
+_DIGITS = re.compile(r"[0-9]+")
+_CUT = re.compile(r"[0-9\[\0]")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
 _BRANDS = re.compile(
@@ -69,11 +70,22 @@ def is_card(digits: str, branded: bool = True) -> bool:
     return (sum(turned[::2]) + sum(doubled) - 48 * len(turned)) % 10 == 0
 
 
+def _not_ascii(text: str) -> str:
+    return text.encode("utf-8", "replace").translate(None, _ASCII).decode()
+
+
+def has_foreign_digits(text: str) -> bool:
+    """Does a text hold decimal digits of other scripts, such as ٤ or ４?"""
+    return not text.isascii() and _FOREIGN.search(_not_ascii(text)) is not None
+
+
 def find_numbers(text: str, plans: Plans, key: str, found: Found) -> str:
     """Replace cards, telephone numbers, national ids and account numbers. `key` is what the text's key says of it."""
     plain = text
-    if not text.isascii() and (FOREIGN.search(text) or _FOREIGN_SPACES.search(text)):
-        plain = text.translate(_PLAIN)  # sign for sign, so that places stay what they are
+    if not text.isascii():
+        others = _not_ascii(text)
+        if _FOREIGN.search(others) or _FOREIGN_MARK.search(others):
+            plain = text.translate(_PLAIN)  # sign for sign, so that places stay what they are
     spans: list[Span] = []
     before = 0
     for match in _CANDIDATE.finditer(plain):
@@ -94,7 +106,10 @@ def find_numbers(text: str, plans: Plans, key: str, found: Found) -> str:
             end = whole.end()
         if start < before:
             continue
-        if end - start >= 7:
+        digits = plain[start:end]
+        if 12 <= end - start <= 19 and digits.isdigit() and is_card(digits) and not plain[end : end + 1].isalpha():
+            spans.append((start, end, "card"))
+        elif end - start >= 7:
             _Run(plain, start, end, before, plans, key).look(spans)
         before = end
     if not spans:
@@ -113,13 +128,14 @@ def find_numbers(text: str, plans: Plans, key: str, found: Found) -> str:
 class _Run:
     """One run of digits and the decisions about it. The words beside it are looked up when first asked for."""
 
-    __slots__ = ("_around", "_id", "before", "end", "follows", "key", "plain", "plans", "shape", "start")
+    __slots__ = ("_all", "_around", "_behind", "before", "end", "follows", "key", "plain", "plans", "shape", "start")
 
     def __init__(self, plain: str, start: int, end: int, before: int, plans: Plans, key: str) -> None:
         self.plain, self.start, self.end, self.before, self.plans, self.key = plain, start, end, before, plans, key
         self.shape: Shape = shape_of(plain[start:end])
         self._around: str | None = None
-        self._id: str | None = None
+        self._behind: str | None = None
+        self._all = ""
         self.follows = ""
 
     def look(self, spans: list[Span]) -> None:
@@ -143,10 +159,9 @@ class _Run:
         return self.start + self.shape.groups[place][1]
 
     def _digits(self, first: int, last: int) -> str:
-        if first == last:
-            return self.plain[self._from(first) : self._to(first)]
-        start, plain = self.start, self.plain
-        return "".join([plain[start + left : start + right] for left, right in self.shape.groups[first : last + 1]])
+        if not self._all:
+            self._all = "".join(_DIGITS.findall(self.plain, self.start, self.end))
+        return self._all[self.shape.sums[first] : self.shape.sums[last + 1]]
 
     def _is_card(self, first: int, last: int, plausible: bool) -> bool:
         digits = self._digits(first, last)
@@ -161,7 +176,7 @@ class _Run:
     def _rest(self, place: int, count: int, spans: list[Span]) -> None:
         """Find ids and telephone numbers among the groups from `place` on that hold no card."""
         shape, plain = self.shape, self.plain
-        while place < count:
+        while place < count and shape.sums[count] - shape.sums[place] >= 7:
             start = self._from(place)
             if shape.may_date and (date := _DATE.match(plain, start)):
                 while place < count and self._from(place) < date.end():
@@ -170,9 +185,14 @@ class _Run:
             if not shape.opens[place] and not (place and spans and spans[-1][1] == self._to(place - 1)):
                 place += 1
                 continue
-            last, kind = self._id_at(place, count), "national id"
+            kind = "national id"
+            last = self._alone_at(place, count)
+            if last < 0:
+                last = self._named_at(place, count, self.said)
             if last < 0:
                 last, kind = self._phone_at(place, count), "phone"
+            if last < 0 and shape.sums[count] - shape.sums[place] >= 8 and (said := self.said_behind):
+                last, kind = self._named_at(place, count, said), "national id"
             if last < 0:
                 place += 1
                 continue
@@ -186,22 +206,20 @@ class _Run:
         """What the nearest word in front says the number is, else what its key says."""
         if self._around is None:
             window = self.plain[max(self.before, self.start - _NEAR) : self.start]
-            if "]" in window:
-                window = window[window.rfind("]") + 1 :]
+            cut = max(window.rfind("]"), window.rfind("\0"))
+            if cut >= 0:
+                window = window[cut + 1 :]
             self._around = said_before(window) or self.key
         return self._around
 
     @property
-    def id(self) -> str:
-        """The group of words for an id that stands before or after the run, if any."""
-        if self._id is None:
-            said = self.said
-            if said not in NAMED:
-                window = self.plain[self.end : self.end + 24]
-                cut = _CUT.search(window)
-                said = said_after(window[: cut.start()] if cut else window)
-            self._id = said if said in NAMED else ""
-        return self._id
+    def said_behind(self) -> str:
+        """The same of the words behind it."""
+        if self._behind is None:
+            window = self.plain[self.end : self.end + _NEAR_BEHIND]
+            cut = _CUT.search(window)
+            self._behind = said_after(window[: cut.start()] if cut else window)
+        return self._behind
 
     def _closes(self, last: int) -> bool:
         if last + 1 < len(self.shape.groups):
@@ -209,26 +227,33 @@ class _Run:
         following = self.plain[self.end : self.end + 2]
         return not (following[:1] in ("-", "_") and following[1:].isalnum())
 
-    def _id_at(self, place: int, count: int) -> int:
-        """The last group of an id that begins at `place`; -1 if none does."""
-        start = self._from(place)
+    def _stands_apart(self, start: int) -> bool:
         before = self.plain[start - 2 : start] if start > 1 else ""
-        if before[1:] in ("-", "_", ".") and before[0].isalnum():
-            return -1
-        for last, names in self.shape.alone.get(place, ()):
-            if last < count and self._closes(last):
-                written = self.plain[start : self._to(last)]
-                if any(valid(name, written) for name in names):
-                    return last
-        named = NAMED.get(self.id, ()) if self.id else ()
-        if not named:
-            return -1
-        for last in range(min(count, place + 9) - 1, place - 1, -1):
-            if 8 <= self._to(last) - start < 22 and self._closes(last):
-                written = self.plain[start : self._to(last)]
-                if any(valid(name, written) for name in named):
+        return not (before[1:] in ("-", "_", ".") and before[0].isalnum())
+
+    def _alone_at(self, place: int, count: int) -> int:
+        """The last group of an id that begins at `place` and is told by its form; -1 if none does."""
+        forms = self.shape.alone.get(place)
+        if forms and self._stands_apart(self._from(place)):
+            for last, names in forms:
+                if last < count and self._closes(last) and self._is_valid(place, last, names):
                     return last
         return -1
+
+    def _named_at(self, place: int, count: int, said: str) -> int:
+        """The last group of an id that begins at `place`, of the kind that a word beside it says; -1 if none does."""
+        names = NAMED.get(said)
+        if names and self._stands_apart(self._from(place)):
+            for last in range(min(count, place + 9) - 1, place - 1, -1):
+                length = self._to(last) - self._from(place)
+                if 8 <= length < 22 and self._closes(last) and self._is_valid(place, last, names):
+                    return last
+        return -1
+
+    def _is_valid(self, first: int, last: int, names: tuple[str, ...]) -> bool:
+        start = self._from(first)
+        written = self.plain[start : self._to(last)]
+        return any(valid(name, written) for name in names) and not ("-" in written and self._in_uuid(start))
 
     def _phone_at(self, place: int, count: int) -> int:
         """The last group of the longest telephone number that begins at `place`: by `+`, by plan, or by its word."""
@@ -251,7 +276,7 @@ class _Run:
             return -1
         for last in range(stop - 1, place - 1, -1):
             if self._closes(last) and self._is_phone(place, last, plus):
-                return last
+                return -1 if last > place and self._in_uuid(start) else last
         return -1
 
     def _is_phone(self, place: int, last: int, plus: bool) -> bool:
@@ -267,9 +292,7 @@ class _Run:
             return len(digits) <= 15
         if last == place or said == "other" or not self._is_plain(place, last):
             return False
-        start, plain = self.start, self.plain
-        groups = self.shape.groups[place : last + 1]
-        return self.plans.national([plain[start + left : start + right] for left, right in groups])
+        return self.plans.national(digits, self.shape.sizes[place : last + 1])
 
     def _is_plain(self, place: int, last: int) -> bool:
         """No years, no sum of money, no decimals: what only looks like a national telephone number."""
@@ -280,7 +303,7 @@ class _Run:
         if _YEARS.fullmatch(written):
             return False
         if written[0] != "0" and not ("-" in written or "/" in written or "(" in written):
-            sizes = [right - left for left, right in self.shape.groups[place : last + 1]]
+            sizes = self.shape.sizes[place : last + 1]
             if sizes[0] <= 3 and all(size == 3 for size in sizes[1:]):  # thousands
                 return not dots and not _MONEY_AFTER.match(self.plain, self._to(last))
         return True

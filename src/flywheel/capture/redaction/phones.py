@@ -26,18 +26,20 @@ _CALLING = re.compile(  # ITU-T E.164, list of assigned country codes
 _KINDS = ("fixed_line", "mobile", "toll_free", "shared_cost", "personal_number", "voip", "pager", "uan", "premium_rate")
 _AMERICAN = r"[2-9]\d\d[2-9]\d{6}"
 _EMPTY = r"(?!)"
+_MOST_GROUPINGS = 4096
 
 
 class Plans:
     """The numbering plans of some countries. Make one with `plans_of`, which remembers them.
 
     >>> plans = plans_of(("GB", "US"))
-    >>> plans.national(["020", "7946", "0958"]), plans.national(["123", "456", "7890"])
+    >>> plans.national("02079460958", (3, 4, 4)), plans.national("1234567890", (3, 3, 4))
     (True, False)
     """
 
     def __init__(self, regions: tuple[str, ...]) -> None:
         self.regions = regions
+        self._usual: dict[tuple[int, ...], bool] = {}
         self._compiled: tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]] | None = None
 
     def international(self, digits: str) -> bool:
@@ -46,8 +48,8 @@ class Plans:
             return False
         return digits[0] != "1" or len(digits) == 11
 
-    def national(self, groups: list[str]) -> bool:
-        """Are these groups of digits, as somebody wrote them, a number that one of the countries gives out?
+    def national(self, digits: str, sizes: tuple[int, ...]) -> bool:
+        """Are these digits, written in groups of these sizes, a number that one of the countries gives out?
 
         Countries that write a 0 in front (Germany, France …) need it, then any grouping will do; in the others the
         grouping must be the usual one, because there any nine or ten digits could be a number.
@@ -55,12 +57,16 @@ class Plans:
         if self._compiled is None:
             self._compiled = _compile(self.regions)
         leading, grouped, bare = self._compiled
-        digits = "".join(groups)
-        if digits[0] == "0" and len(groups[0]) > 1 and leading.fullmatch(digits):
+        if digits[0] == "0" and sizes[0] > 1 and leading.fullmatch(digits):
             return True
-        if groups[0] == "1" and len(groups) == 4:
-            groups, digits = groups[1:], digits[1:]
-        return grouped.fullmatch(" ".join(groups)) is not None and bare.fullmatch(digits) is not None
+        if sizes[0] == 1 and digits[0] == "1" and len(sizes) == 4:
+            digits, sizes = digits[1:], sizes[1:]
+        usual = self._usual.get(sizes)
+        if usual is None:
+            usual = grouped.fullmatch(" ".join("0" * size for size in sizes)) is not None
+            if len(self._usual) < _MOST_GROUPINGS:
+                self._usual[sizes] = usual
+        return usual and bare.fullmatch(digits) is not None
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 
 from flywheel.capture.redaction.ids import ALONE
 
@@ -34,6 +35,10 @@ class Shape:
     opens: tuple[bool, ...]
     """May a number begin with this group: at the start, or behind a blank or a bracket?"""
     may_date: bool
+    sizes: tuple[int, ...]
+    """Digits in each group."""
+    sums: tuple[int, ...]
+    """Digits in front of each group, and in all."""
 
 
 def shape_of(written: str) -> Shape:
@@ -53,6 +58,7 @@ def shape_of(written: str) -> Shape:
 
 def _work_out(zeros: str) -> Shape:
     groups = tuple(match.span() for match in _GROUP.finditer(zeros))
+    sizes = tuple(end - start for start, end in groups)
     cards: list[tuple[int, int, bool]] = []
     alone: dict[int, tuple[tuple[int, tuple[str, ...]], ...]] = {}
     for first in range(len(groups)):
@@ -80,6 +86,8 @@ def _work_out(zeros: str) -> Shape:
         tuple(_closes(zeros, end) for _, end in groups),
         tuple(start == 0 or zeros[start - 1] in " (" for start, _ in groups),
         _MAY_DATE.search(zeros) is not None,
+        sizes,
+        (0, *accumulate(sizes)),
     )
 
 

@@ -6,10 +6,10 @@ import re
 
 from flywheel.capture.redaction.credentials import Found, find_assigned, find_bearer, find_login, find_tokens
 from flywheel.capture.redaction.network import find_emails, find_ipv4, find_ipv6
-from flywheel.capture.redaction.numbers import FOREIGN, find_numbers
+from flywheel.capture.redaction.numbers import find_numbers, has_foreign_digits
 from flywheel.capture.redaction.phones import Plans
 
-__all__ = ["clean", "is_wary", "residue"]
+__all__ = ["clean", "is_made", "is_wary", "residue"]
 
 _KEPT = b"0123456789\x00:=@%-_Jz"
 _DROPPED = bytes(code for code in range(256) if code not in _KEPT)
@@ -41,13 +41,12 @@ def residue(text: str) -> bytes:
 
 def is_wary(text: str) -> bool:
     """Does a text hold one of the few things that may matter without leaving a residue?"""
-    return (
-        "AKIA" in text
-        or "ASIA" in text
-        or "earer " in text
-        or "EARER " in text
-        or (not text.isascii() and FOREIGN.search(text) is not None)
-    )
+    return "earer " in text or "AKIA" in text or "ASIA" in text or (not text.isascii() and has_foreign_digits(text))
+
+
+def is_made(text: str) -> bool:
+    """Is it an id that a machine drew, or a time? Those say nothing of anybody, whatever their digits look like."""
+    return len(text) in _MADE_LENGTHS and _MADE.fullmatch(text) is not None
 
 
 def _rules(left: bytes) -> int:
@@ -84,6 +83,8 @@ def clean(text: str, left: bytes, wary: bool, plans: Plans, key: str, found: Fou
         rules = _RULES.get(left)
         if rules is None:
             rules = _rules(left)
+        if not rules and not wary:
+            return text
         cleaned = _once(text, 127 if wary else rules, wary, plans, key, found)
         if cleaned == text:
             return text
@@ -94,7 +95,7 @@ def clean(text: str, left: bytes, wary: bool, plans: Plans, key: str, found: Fou
 
 
 def _once(text: str, rules: int, wary: bool, plans: Plans, key: str, found: Found) -> str:
-    if rules & _FOUR and len(text) in _MADE_LENGTHS and _MADE.fullmatch(text):
+    if rules & _FOUR and is_made(text):
         return text
     if rules & _LOGIN and "://" in text:
         text = find_login(text, found)

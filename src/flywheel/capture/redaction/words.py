@@ -13,8 +13,8 @@ __all__ = ["meaning_of_key", "said_after", "said_before"]
 
 _NOUNS = {
     "phone": "phone phones telephone telephones tel telefon* téléphone telephone* teléfono telefono telefone"
-    " telefoon tlf mobile mobiles mobil móvil movil cell cellphone cellular* celular handy fax whatsapp sms hotline pager msisdn"
-    " rufnummer* handynummer desk",
+    " telefoon tlf mobile mobiles mobil móvil movil cell cellphone cellular* celular handy fax whatsapp sms"
+    " hotline pager msisdn rufnummer* handynummer desk",
     "card": "card cards visa mastercard master_card amex american_express maestro cc kreditkarte* karte carte"
     " tarjeta carta",
     "ssn": "ssn ssns itin social_security",
@@ -47,8 +47,8 @@ _VERBS = {
     "phone": "call called calling dial dialed text_me ring_me reach_me reach_us reach_him reach_her reach_them contact"
     " messages_to message_to answer_at answering_at registered anruf* appel* llama* chiam* portable my_number",
     "other": "order orders invoice invoices ticket tickets case cases ref reference tracking article articles item"
-    " items sku isbn issn imei version build account accounts transaction booking serial model part batch id ids zip plz"
-    " postcode bestell* rechnung* commande facture pedido factura population total amount price sum timestamp size"
+    " items sku isbn issn imei version build account accounts transaction booking serial model part batch id ids zip"
+    " plz postcode bestell* rechnung* commande facture pedido factura population total amount price sum timestamp size"
     " bytes hash commit patent doi arxiv",
 }
 _NEUTRAL = frozenset(("number", "numbers", "no", "nr", "num", "value", "raw", "e164", "home", "work"))
@@ -71,6 +71,7 @@ def _table(*lists: dict[str, str]) -> tuple[dict[str, str], dict[str, list[tuple
 
 _TEXT = _table(_VERBS, _NOUNS)
 _KEYS = _table(_NOUNS)
+_STARTS = frozenset(word.split()[-1][:2] for word in (*_TEXT[0], *_TEXT[1]))
 _SECONDS = frozenset(pair.split()[1] for pair in _TEXT[0] if " " in pair)
 
 
@@ -97,7 +98,7 @@ def said_before(text: str) -> str:
     """
     words = _WORD.findall(text.lower())
     for place in range(len(words) - 1, -1, -1):
-        if group := _group(words, place, _TEXT):
+        if words[place][:2] in _STARTS and (group := _group(words, place, _TEXT)):
             return group
     return ""
 
@@ -105,8 +106,8 @@ def said_before(text: str) -> str:
 def said_after(text: str) -> str:
     """What the words behind a number say it was."""
     words = _WORD.findall(text.lower())
-    for place in range(len(words)):
-        if group := _group(words, place, _TEXT):
+    for place, word in enumerate(words):
+        if word[:2] in _STARTS and (group := _group(words, place, _TEXT)):
             return group
     return ""
 
