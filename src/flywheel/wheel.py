@@ -17,6 +17,8 @@ from flywheel.parts import Parts
 from flywheel.records import (
     Dataset,
     Failure,
+    Feedback,
+    Interaction,
     Interval,
     Mode,
     Prediction,
@@ -272,6 +274,24 @@ class Flywheel(Parts):
             return self._releases.adopt(str(folder.relative_to(self.folder)), version, at or _now())  # type: ignore[no-any-return]
 
     # --- what is known ---
+
+    def interactions(self, *, after: int = 0, limit: int = 100, **filters: Any) -> tuple[list[Interaction], int | None]:
+        """A page of interactions in the order they were logged, and where the next page begins (None: the end).
+
+        Filters: `model`, `user` (pseudonym), `session`, `error` (true, false), `since`, `until`, `below_confidence`,
+        and context as `**{"context.device": "ios"}`.
+        """
+        from flywheel.store.pages import interactions_page
+
+        store = self._store
+        return interactions_page(store.log, store.tables, after=after, limit=limit, filters=filters)
+
+    def interaction(self, id: str) -> tuple[Interaction, list[Feedback]]:
+        """One interaction and what became known about it."""
+        found = self._store.log.interactions([id]).get(id)
+        if found is None:
+            raise NotFound(f"there is no interaction {id!r}. Ids are what log() returned")
+        return found, self._store.log.feedback_of([id])
 
     def failures(self, limit: int = 50, mode: str | None = None) -> list[Failure]:
         """The likeliest failures of the last spin's window, with evidence; those of one mode with `mode`."""

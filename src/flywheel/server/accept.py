@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Queue", "accept", "in_queue", "told_drops"]
 
 T = TypeVar("T")
-_WORKERS = 4
+_WRITERS = 4
+_READERS = 2  # of their own, so that a long question never holds up a record
 _FULL = 0.8
 _WINDOW = 10.0  # seconds over which a key's rate is averaged
 _LOOK = 1.0  # seconds between looks at the disk
@@ -35,7 +36,8 @@ class Queue:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.held = 0
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="flywheel-intake")
+        self._intake = ThreadPoolExecutor(_WRITERS, thread_name_prefix="flywheel-intake")
+        self._others = ThreadPoolExecutor(_READERS, thread_name_prefix="flywheel-read")
         self._budgets: dict[str, _Budget] = {}
         self._disks: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
@@ -75,12 +77,17 @@ class Queue:
             return self._budgets[owner]
 
     async def run(self, job: Callable[[], T]) -> T:
-        """Run a job in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+        """Run a job that answers a question in a thread of its own."""
+        return await asyncio.get_running_loop().run_in_executor(self._others, job)
+
+    async def write(self, job: Callable[[], T]) -> T:
+        """Run a job that stores records; jobs that run at once share one commit."""
+        return await asyncio.get_running_loop().run_in_executor(self._intake, job)
 
     def close(self) -> None:
         """Let what is under way end."""
-        self._pool.shutdown(wait=True)
+        self._intake.shutdown(wait=True)
+        self._others.shutdown(wait=True)
 
 
 class _Budget:
@@ -118,7 +125,7 @@ async def in_queue(request: Request, job: Callable[[], Taken]) -> Taken:
         )
     budget = queue.budget(access.key or access.flywheel)
     budget.check()
-    taken = await queue.run(job)
+    taken = await queue.write(job)
     budget.spend(taken.received)
     request.app.state.watching.took(access.flywheel, taken)
     request.state.taken = taken

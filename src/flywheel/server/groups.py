@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from flywheel.server import bulk, health, ingest, otlp
+from flywheel.server import act, bulk, health, ingest, otlp, read
 from flywheel.server.routes import Routes
 
 __all__ = ["all_routes", "closing"]
@@ -12,7 +12,7 @@ __all__ = ["all_routes", "closing"]
 
 def all_routes() -> tuple[Routes, ...]:
     """Every group, in the order in which the description lists them."""
-    return (ingest.routes, otlp.routes, bulk.routes, health.routes)
+    return (ingest.routes, otlp.routes, bulk.routes, read.routes, act.routes, health.routes)
 
 
 async def closing(app: FastAPI) -> None:

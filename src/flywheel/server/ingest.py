@@ -48,7 +48,7 @@ async def _store(request: Request, kind: str) -> Response:
             f"the content type {media[:60]!r} is not spoken here. Send application/json or application/x-ndjson"
         )
         intake = request.state.access.wheel.intake
-        await request.app.state.queue.run(
+        await request.app.state.queue.write(
             lambda: intake.refuse_body(body, str(problem), source=f"http {request.url.path}")
         )
         raise problem

@@ -31,43 +31,58 @@ def observed(app: FastAPI) -> Watching:
     return found
 
 
-class Watching:
-    """The figures of one server. Labels are routes, status codes and flywheels' names: nothing a client chooses."""
+class _Figures:
+    """The figures of one flywheel, or of requests that were let in to none."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
+        self.requests = Counter(
             "flywheel_requests", "Requests answered.", ["route", "method", "status"], registry=self.registry
         )
-        self._seconds = Histogram(
+        self.seconds = Histogram(
             "flywheel_request_seconds", "Time from request to answer.", ["route"], buckets=_SECONDS,
             registry=self.registry,
         )  # fmt: skip
-        self._records = Counter(
+        self.records = Counter(
             "flywheel_records", "Records received since this process began, by what became of them.",
             ["flywheel", "outcome"], registry=self.registry,
         )  # fmt: skip
-        self._books = Gauge(
-            "flywheel_books", "The durable books of each flywheel.", ["flywheel", "entry"], registry=self.registry
-        )
-        self._queue = Gauge("flywheel_queue_bytes", "Bytes that wait for the disk.", registry=self.registry)
-        self._defects = Counter("flywheel_defects", "Errors nobody foresaw.", ["route"], registry=self.registry)
+        self.books = Gauge("flywheel_books", "The durable books.", ["flywheel", "entry"], registry=self.registry)
+        self.queue = Gauge("flywheel_queue_bytes", "Bytes that wait for the disk.", registry=self.registry)
+        self.defects = Counter("flywheel_defects", "Errors nobody foresaw.", ["route"], registry=self.registry)
+
+
+class Watching:
+    """The figures of one server, each flywheel's apart: nobody sees how busy another is.
+
+    Labels are routes, status codes and flywheels' names: nothing that a client chooses.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[str, _Figures] = {}
+
+    def figures(self, flywheel: str) -> _Figures:
+        """One flywheel's figures; those of requests that reached none are under the empty name."""
+        if flywheel not in self._of:
+            self._of[flywheel] = _Figures()
+        return self._of[flywheel]
 
     def took(self, flywheel: str, taken: Taken) -> None:
         """Count what became of a batch."""
         for outcome in _OUTCOMES:
             count = getattr(taken, outcome)
             if count:
-                self._records.labels(flywheel, outcome).inc(count)
+                self.figures(flywheel).records.labels(flywheel, outcome).inc(count)
 
     def answered(self, request: Request, route: str, status: int, started: float) -> None:
         """Count a request, and say so in one line."""
         seconds = time.perf_counter() - started
-        self._requests.labels(route, request.method, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        access = getattr(request.state, "access", None)
+        figures = self.figures(access.flywheel if access and access.wheel is not None else "")
+        figures.requests.labels(route, request.method, str(status)).inc()
+        figures.seconds.labels(route).observe(seconds)
         if not _logger.isEnabledFor(logging.INFO):
             return
-        access = getattr(request.state, "access", None)
         taken = getattr(request.state, "taken", None)
         line: dict[str, Any] = {
             "event": "request",
@@ -84,7 +99,7 @@ class Watching:
 
     def defect(self, route: str, problem: BaseException) -> None:
         """Count an error nobody foresaw and say where it happened: files and lines, no values."""
-        self._defects.labels(route).inc()
+        self.figures("").defects.labels(route).inc()
         frames = traceback.extract_tb(problem.__traceback__)
         line = {
             "event": "defect",
@@ -94,13 +109,16 @@ class Watching:
         }
         _logger.error("defect", extra={"line": line})
 
-    def page(self, wheels: dict[str, Flywheel], held: int) -> bytes:
-        """Everything in Prometheus' text form."""
-        self._queue.set(held)
-        for name, wheel in wheels.items():
-            for entry, value in wheel.books().items():
-                self._books.labels(name, entry).set(value)
-        return generate_latest(self.registry)
+    def page(self, name: str, wheel: Flywheel, held: int, *, alone: bool) -> bytes:
+        """One flywheel's figures in Prometheus' text form; of a server's only one (`alone`) also the door's."""
+        figures = self.figures(name)
+        figures.queue.set(held)
+        for entry, value in wheel.books().items():
+            figures.books.labels(name, entry).set(value)
+        page = generate_latest(figures.registry)
+        if alone and "" in self._of:
+            page += generate_latest(self._of[""].registry).replace(b"flywheel_", b"flywheel_door_")
+        return page
 
 
 class Lines(logging.Formatter):
