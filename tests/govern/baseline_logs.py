@@ -21,7 +21,9 @@ def busy(hour: int) -> float:
     return 0.1 if hour < 7 else 4.0 if hour < 20 else 1.5
 
 
-def support_bot(weeks: int = 6, seed: int = 1, *, gap: tuple[datetime, datetime] | None = None) -> Iterator[dict[str, Any]]:
+def support_bot(
+    weeks: int = 6, seed: int = 1, *, gap: tuple[datetime, datetime] | None = None
+) -> Iterator[dict[str, Any]]:
     """A chatbot's log as drafts: weekly rhythm, users, errors, confidences, feedback of its own, in order of time."""
     draw = random.Random(seed)
     number = 0
@@ -62,7 +64,12 @@ def _call(draw: random.Random, number: int, at: datetime) -> Iterator[dict[str, 
         yield {"kind": "feedback", "interaction_id": known, "at": later, "rating": draw.choice((1, 1, -1))}
     if draw.random() < 0.02:
         later = (at + timedelta(days=1)).isoformat()
-        yield {"kind": "feedback", "interaction_id": known, "at": later, "label": draw.choice(("card_arrival", "lost_card"))}
+        yield {
+            "kind": "feedback",
+            "interaction_id": known,
+            "at": later,
+            "label": draw.choice(("card_arrival", "lost_card")),
+        }
 
 
 def plain(number: int, **more: Any) -> dict[str, Any]:

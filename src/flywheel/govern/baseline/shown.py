@@ -33,13 +33,12 @@ class Shown:
         """How much personal data of each kind a field's value holds; its name counts too, when that tells a secret."""
         if value is None or isinstance(value, bool | float):
             return {}
-        name = path.rpartition(".")[2]
         if not isinstance(value, str) or len(value) > 200:
-            return self._redact({name: value})[1]
-        key = (name, value)
+            return self._redact({path: value})[1]
+        key = (path, value)
         found = self._memo.get(key)
         if found is None:
-            found = self._redact({name: value})[1]
+            found = self._redact({path: value})[1]
             if len(self._memo) >= _MEMO:
                 self._memo.clear()
             self._memo[key] = found
@@ -47,7 +46,7 @@ class Shown:
 
     def field(self, path: str, value: Any, width: int) -> str:
         """A field's value as one line of at most `width` characters."""
-        cleaned, _ = self._redact({path.rpartition(".")[2]: _bounded(value)})
+        cleaned, _ = self._redact({path: _bounded(value)})
         return _line(next(iter(cleaned.values()), ""), width) if isinstance(cleaned, Mapping) else ""
 
     def text(self, value: Any, width: int) -> str:
