@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ __all__ = ["Database", "open_database"]
 
 _BUSY_SECONDS = 30
 _WRITE = "flywheel_write"
+_OUTSIDE = "flywheel_outside"
 _PRAGMAS = (
     "PRAGMA busy_timeout=30000",
     "PRAGMA journal_mode=WAL",
@@ -54,6 +55,18 @@ class Database:
         with _translated(self.engine), self._writing.begin() as connection:
             yield connection
 
+    @contextmanager
+    def outside(self) -> Iterator[Callable[[sa.TextClause], list[Any]]]:
+        """A way to run what cannot be inside a transaction (VACUUM and the like), on a connection of its own."""
+        options: dict[str, Any] = {_OUTSIDE: True} if self.kind == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+        with _translated(self.engine), self.engine.connect().execution_options(**options) as connection:
+
+            def run(statement: sa.TextClause) -> list[Any]:
+                result = connection.execute(statement)
+                return list(result.all()) if result.returns_rows else []
+
+            yield run
+
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
@@ -90,6 +103,8 @@ def _sqlite(path: Path) -> sa.Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
+        if connection.get_execution_options().get(_OUTSIDE, False):
+            return
         writes = connection.get_execution_options().get(_WRITE, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -131,6 +146,11 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
         if "malformed" in said or "not a database" in said:
             raise CorruptStore(
                 f"the database {place} is damaged ({said}). Restore it from a backup, or mend it with: sqlite3 .recover"
+            ) from problem
+        if engine.dialect.name == "sqlite" and isinstance(problem, exc.OperationalError):
+            raise StoreUnavailable(
+                f"the disk did not take a call of the database {place} ({said}). Free some space or check the disk, "
+                "then try again"
             ) from problem
         if isinstance(problem, exc.OperationalError | exc.InterfaceError) or problem.connection_invalidated:
             raise StoreUnavailable(

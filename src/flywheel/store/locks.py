@@ -12,7 +12,7 @@ from urllib.parse import quote
 import filelock
 import sqlalchemy as sa
 
-from flywheel.errors import StoreBusy
+from flywheel.errors import StoreBusy, StoreUnavailable
 from flywheel.store.database import Database
 
 __all__ = ["file_lock", "held"]
@@ -38,12 +38,16 @@ def held(database: Database, folder: Path, name: str, wait: float) -> Iterator[N
 def file_lock(folder: Path, name: str, wait: float) -> Iterator[None]:
     """The same with a file in `folder/locks`; the system lets go of it when the process ends in any way."""
     path = folder / "locks" / f"{quote(name, safe='')}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path, timeout=wait, thread_local=False)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(poll_interval=_POLL)
     except filelock.Timeout as problem:
         raise _busy(name, wait) from problem
+    except OSError as problem:
+        raise StoreUnavailable(
+            f"the lock {path} cannot be made: {problem}. Check the folder's permissions and free space, then try again"
+        ) from problem
     try:
         yield
     finally:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +19,10 @@ from flywheel.store.migrations import migrate
 from flywheel.store.state import State
 
 if TYPE_CHECKING:
+    from flywheel.store.erase import Eraser
     from flywheel.store.tables import Tables
+    from flywheel.store.terms import Terms
+    from flywheel.store.traces import Traces
 
 __all__ = ["Store"]
 
@@ -32,7 +38,7 @@ class Store:
     >>> folder = tempfile.TemporaryDirectory()
     >>> store = Store.open(Path(folder.name), Config())
     >>> store.log.append([Interaction(id="a", at=datetime(2026, 1, 1, tzinfo=UTC), input="hello")])
-    Appended(stored=1, duplicates=0, conflicts=0)
+    Appended(stored=1, duplicates=0, conflicts=0, letters=0)
     >>> store.tables.sync(store.log)
     1
     >>> store.tables.snapshot().count()
@@ -56,10 +62,14 @@ class Store:
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not config.store.url and not (folder / "flywheel.db").exists():
+                _anchor(folder)
         except FileExistsError as problem:
             raise InvalidConfig(f"{folder} is a file. Name a folder, or one that does not exist yet") from problem
         except OSError as problem:
-            raise StoreUnavailable(f"the folder {folder} cannot be made: {problem}. Check its permissions") from problem
+            raise StoreUnavailable(
+                f"the folder {folder} cannot be made: {problem}. Check permissions and free space"
+            ) from problem
         database = open_database(config.store.url, folder)
         try:
             # On SQLite the lock is a file, so that it also guards the very first opening of the database.
@@ -77,6 +87,36 @@ class Store:
 
         return Tables(self.folder, self.config.store, self._database, self.log, self.state)
 
+    @cached_property
+    def eraser(self) -> Eraser:
+        """What takes facts, and all that was made of them, out of the database."""
+        from flywheel.store.erase import Eraser
+
+        return Eraser(self._database, self.log)
+
+    def sweep(self, *, deep: bool) -> list[str]:
+        """Overwrite what was deleted; `deep` also writes the database anew. Returns what could not be done, and why."""
+        from flywheel.store.sweep import sweep
+
+        return sweep(self._database, self.folder, deep=deep)
+
+    def search(self, terms: Terms, files: Sequence[Path] = (), skip: Callable[[Path], bool] | None = None) -> Traces:
+        """Look for terms in every byte: of the folder, of `files` outside it, of the database and, where they can be
+        read, of the PostgreSQL server's files. O(bytes)."""
+        from flywheel.store.sweep import server_files
+        from flywheel.store.traces import Traces
+
+        found = Traces(terms)
+        found.database(self._database)
+        for path in files:
+            found.file(path)
+        for place, stream in self.tables.objects():
+            found.stream(stream, place)
+        for root in server_files(self._database):
+            found.folder(root, called=f"postgresql: {root.name}/")
+        found.folder(self.folder, skip)
+        return found
+
     def lock(self, name: str, wait: float = 0.0) -> AbstractContextManager[None]:
         """Hold a lock between processes for a `with` block; a kill releases it.
 
@@ -89,3 +129,23 @@ class Store:
         if "tables" in self.__dict__:
             self.tables.close()
         self._database.close()
+
+
+def _anchor(folder: Path) -> None:
+    """Bring the names that lead to a folder to stable storage: SQLite only looks after those inside it."""
+    if os.name != "posix":
+        return  # elsewhere a folder cannot be synced
+    for place in folder.resolve().parents:
+        try:
+            above = os.open(place, os.O_RDONLY)
+        except PermissionError:
+            continue
+        try:
+            os.fsync(above)
+        except OSError as problem:
+            if problem.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do it for folders
+                raise
+        finally:
+            os.close(above)
+        if place.is_mount():
+            return

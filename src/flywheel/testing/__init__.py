@@ -4,7 +4,8 @@
     check_trainer(MyTrainer())
 
 Each check raises `AssertionError` with one sentence that says what the contract wants and what it got.
-`flywheel.testing.faults` kills processes at chosen moments.
+`flywheel.testing.faults` kills processes at chosen moments, `flywheel.testing.disk` watches the disk under SQLite and
+fills it, `flywheel.testing.power` cuts the power in a model.
 """
 
 from __future__ import annotations
