@@ -277,6 +277,9 @@ def test_a_sample_says_so_and_its_intervals_hold() -> None:
         assert (drawn.profiled, drawn.interactions) == (300, audited.interactions)
         assert drawn.times == audited.times  # times and feedback are of all
         assert drawn.feedback_found == audited.feedback_found
+        device = next(found for found in drawn.slices.fields if found.path == "context.device")
+        ios = next(one["n"] for one in device.values if one["value"] == "ios")
+        assert ios == pytest.approx(audited.interactions / 2, rel=0.25)  # of the log, not of the sample
         errors = drawn.handling.errors
         assert errors.low is not None
         assert errors.high is not None

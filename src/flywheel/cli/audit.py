@@ -13,6 +13,7 @@ from flywheel.errors import InvalidRecord
 
 if TYPE_CHECKING:
     from flywheel.govern.baseline import Audit, Finding
+    from flywheel.govern.baseline.result import FieldFound
 
 __all__ = ["audit"]
 
@@ -109,7 +110,7 @@ def _head(door: Door, found: Audit) -> None:
         (number(sum(found.feedback_found.kinds.values())), "bold"),
         (" feedback   ", "dim"),
         *(((number(found.unreadable), "bold red"), (" unreadable   ", "dim")) if found.unreadable else ()),
-        (spark([float(count) for _, count in times.days][-40:]), "blue"),
+        (spark([float(count) for _, count in times.days][-30:]), "blue"),
         (since, "dim"),
     )
     if found.sampled:
@@ -159,20 +160,16 @@ def _finding(door: Door, place: int, finding: Finding) -> None:
 
 def _fields(door: Door, found: Audit) -> None:
     door.screen.heading("Fields")
-    room = max(16, door.screen.out.width - 86)
+    room = max(18, door.screen.out.width - 68)
     door.screen.table(
-        ["field", "column", "complete", "type", ">different", "for example"],
+        ["field", "complete", "type", ">different", "for example"],
         [
             [
-                short(field.path, 24),
-                (short(field.column or "", 18), "dim"),
-                (
-                    f"{bar(field.complete.share or 0.0, 8)} {(field.complete.share or 0.0) * 100:5.1f} %",
-                    "" if (field.complete.share or 0.0) >= 0.95 else "yellow",
-                ),
-                next(iter(field.types), "") + (" …" if len(field.types) > 1 else ""),
+                _named(field),
+                _complete(field),
+                next(iter(field.types), "") + ("…" if len(field.types) > 1 else ""),
                 f"{'' if field.distinct_exact else '~'}{field.distinct:,}",
-                (short(", ".join((*field.notes, *field.examples[:1])), room), "dim"),
+                (short(", ".join((*(note.upper() for note in field.notes), *field.examples[:1])), room), "dim"),
             ]
             for field in found.fields[:_FIELDS]
         ],
@@ -180,6 +177,17 @@ def _fields(door: Door, found: Audit) -> None:
     left = len(found.fields) - _FIELDS + found.more_fields
     if left > 0:
         door.screen.line(f"  and {left:,} more: --html or --json", "dim")
+
+
+def _named(field: FieldFound) -> str:
+    """A field, with its column where that is called otherwise."""
+    same = field.column is None or field.column in (field.path, field.path.partition(".")[2])
+    return short(field.path if same else f"{field.path} = {field.column}", 28)
+
+
+def _complete(field: FieldFound) -> tuple[str, str]:
+    share = field.complete.share or 0.0
+    return f"{bar(share, 6)} {share * 100:3.0f} %", "" if share >= 0.95 else "yellow"
 
 
 def _facts(found: Audit) -> Iterator[tuple[str, str]]:
@@ -202,7 +210,7 @@ def _facts(found: Audit) -> Iterator[tuple[str, str]]:
         yield "", f"{said(told.negative)} rated are negative; {percent(told.followed_up)} of those got a label"
     finds = ", ".join(f"{count:,} {kind}" for kind, count in who.finds.items()) or "none found"
     where = f" in {', '.join(one['path'] for one in who.by_field[:4])}" if who.by_field else ""
-    yield "personal data", f"{finds}{where}"
+    yield "personal data", f"{finds}{where}{', in the sample' if found.sampled and who.finds else ''}"
     consent = percent(who.consent) if who.consent.count else "not recorded"
     yield "", f"users {percent(who.users)}, {percent(who.identifiable)} of them by name or address; consent {consent}"
     fields = ", ".join(

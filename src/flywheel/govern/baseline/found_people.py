@@ -16,13 +16,14 @@ def privacy(audit: Audit) -> Iterator[Finding]:
     personal = audit.personal
     if personal.rows.count:
         first = personal.by_field[0]
+        drawn = " drawn" if audit.sampled else ""
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in list(personal.finds.items())[:4])
         yield Finding(
             "personal data",
             "The log holds personal data or secrets",
             WEAKENS,
             "Flywheel takes it out before the first byte is written; the log you already have keeps it.",
-            f"{said(personal.rows)} records: {kinds}; most in {first['path']} ({first['rows']:,} records)",
+            f"{said(personal.rows)} records{drawn}: {kinds}; most in {first['path']} ({first['rows']:,} records)",
             ("flywheel settings  # [privacy] redactor, hash, drop", f'[privacy] redact = ["{first["path"]}"]'),
             ("label", "train"),
         )

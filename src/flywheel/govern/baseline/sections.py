@@ -236,7 +236,13 @@ def feedback(audit: Audit) -> Html:
         if found.kinds
         else None,
         spread("Delay until the first feedback", found.delay, lasting),
-        spread("Ratings", found.ratings, number),
+        h(
+            "p",
+            f"Ratings go from {number(found.ratings.low)} to {number(found.ratings.high)}, "
+            f"half of them {number(found.ratings.p50)} or less (n = {found.ratings.n:,})",
+        )
+        if found.ratings
+        else None,
     )
 
 
@@ -262,7 +268,11 @@ def personal(audit: Audit) -> Html:
         "Personal data and secrets",
         f"Searched with the redactor `{found.redactor}`: counts only, no values. What has no shape of its own, such as "
         "a person's name in running text, is not found by patterns.",
-        table(["field", *(f">{kind}" for kind in kinds), ">records", "share of records"], rows, style="stack")
+        table(
+            ["field", *(f">{kind}" for kind in kinds), ">records", "share of records"],
+            rows,
+            style="stack slim" if len(kinds) < 5 else "stack",
+        )
         if rows
         else h("p", "None found."),
         shares(
@@ -330,7 +340,7 @@ def _sliced(field: ContextField) -> Html:
                 h(
                     "tr",
                     h("td", one["value"] or "(empty)", cls="f"),
-                    h("td", f"{one['n']:,}", cls="r"),
+                    h("td", f"{one['n']:,}", None if one["enough"] else h("small", "too few", cls="no"), cls="r"),
                     h("td", bar(one["share"] / top, tone="" if one["enough"] else "bad"), cls="b"),
                     h("td", f"{one['share'] * 100:.1f} %", cls="r"),
                 )
@@ -345,7 +355,10 @@ def _list(title: str, rows: Sequence[tuple[str, str]]) -> Html | None:
     if not rows:
         return None
     return join(
-        (h("h3", title), table(["", ""], [h("tr", h("td", name, cls="f"), h("td", note)) for name, note in rows]))
+        (
+            h("h3", title),
+            table(["", ""], [h("tr", h("td", name, cls="f"), h("td", note)) for name, note in rows], style="slim"),
+        )
     )
 
 

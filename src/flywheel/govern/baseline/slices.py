@@ -126,30 +126,37 @@ class Slicing:
             if place < _RESERVOIR:
                 self._rows[place] = row
 
-    def found(self, shown: Shown, *, expected: Mapping[str, Sequence[str]], end: float | None, sampled: bool) -> Slices:
-        """What can be sliced. `expected` are the values somebody says must be there, by field."""
+    def found(
+        self, shown: Shown, *, expected: Mapping[str, Sequence[str]], end: float | None, scale: float = 1.0
+    ) -> Slices:
+        """What can be sliced.
+
+        `expected` are the values somebody says must be there, by field. Each interaction seen stands for `scale` of the
+        log's: counts are those of the log, estimated when that is not 1.
+        """
+        sampled = scale > 1
         usable = {path: values for path, values in self._fields.items() if self._why_not(values) is None}
         ordered = sorted(usable, key=lambda path: (not path.startswith("context."), -usable[path].n, path))
         small: list[dict[str, Any]] = [
-            {"slice": _named(shown, {path: value}), "n": n, "share": n / self.interactions}
+            {"slice": _named(shown, {path: value}), "n": round(n * scale), "share": n / self.interactions}
             for path in ordered
             for value, n in usable[path].counts.items()
-            if n < NEEDED
+            if n * scale < NEEDED
         ]
         return Slices(
             needed=NEEDED,
-            fields=tuple(self._field(path, usable[path], shown, sampled) for path in ordered),
+            fields=tuple(self._field(path, usable[path], shown, scale) for path in ordered),
             unusable=tuple(
                 {"path": shown.text(path, 60), "why": why}
                 for path, values in sorted(self._fields.items())
                 if (why := self._why_not(values)) is not None
             ),
             small=tuple(sorted(small, key=lambda one: (-one["n"], one["slice"]))),
-            missing=tuple(self._missing(usable, shown)),
-            vanished=tuple(self._vanished(usable, shown, end)),
+            missing=tuple(self._missing(usable, shown, scale)),
+            vanished=tuple(self._vanished(usable, shown, end, scale)),
             expected_missing=tuple(self._not_there(expected, shown)),
             combined_n=len(self._rows),
-            combined_sampled=self.interactions > len(self._rows),
+            combined_sampled=sampled or self.interactions > len(self._rows),
         )
 
     def _why_not(self, values: _Values) -> str | None:
@@ -161,25 +168,25 @@ class Slicing:
             return "hardly ever said"
         return None
 
-    def _field(self, path: str, values: _Values, shown: Shown, sampled: bool) -> ContextField:
+    def _field(self, path: str, values: _Values, shown: Shown, scale: float) -> ContextField:
         listed = sorted(values.counts.items(), key=lambda pair: (-pair[1], pair[0]))
         return ContextField(
             path=shown.text(path, 60),
-            complete=share_of(values.n, self.interactions, sampled=sampled),
+            complete=share_of(values.n, self.interactions, sampled=scale > 1),
             values=tuple(
                 {
                     "value": shown.field(path, value, 40),
-                    "n": n,
+                    "n": round(n * scale),
                     "share": n / self.interactions,
-                    "enough": n >= NEEDED,
+                    "enough": n * scale >= NEEDED,
                 }
                 for value, n in listed[:_LISTED]
             ),
             more=max(0, len(listed) - _LISTED),
-            small=sum(n < NEEDED for n in values.counts.values()),
+            small=sum(n * scale < NEEDED for n in values.counts.values()),
         )
 
-    def _missing(self, usable: Mapping[str, _Values], shown: Shown) -> list[dict[str, Any]]:
+    def _missing(self, usable: Mapping[str, _Values], shown: Shown, scale: float) -> list[dict[str, Any]]:
         """Pairs of values that never came together though chance alone would have brought them ten times.
 
         Only of fields that do not simply go together (Cramér's V up to one half): a city implies its country. The bound
@@ -209,13 +216,15 @@ class Slicing:
                         found.append(
                             {
                                 "slice": _named(shown, {one: left, other: right}),
-                                "expected": round(chance * self.interactions / n),
+                                "expected": round(chance * self.interactions / n * scale),
                                 "at_most": 3 / n,
                             }
                         )
         return sorted(found, key=lambda gap: (-gap["expected"], gap["slice"]))[:20]
 
-    def _vanished(self, usable: Mapping[str, _Values], shown: Shown, end: float | None) -> list[dict[str, Any]]:
+    def _vanished(
+        self, usable: Mapping[str, _Values], shown: Shown, end: float | None, scale: float
+    ) -> list[dict[str, Any]]:
         """Values that came steadily and then no more.
 
         At their own rate 20 or more should have come since, and they never before stayed away half as long.
@@ -234,9 +243,9 @@ class Slicing:
                     found.append(
                         {
                             "slice": _named(shown, {path: value}),
-                            "n": n,
+                            "n": round(n * scale),
                             "last": moment_of(life.last),
-                            "expected": round(due),
+                            "expected": round(due * scale),
                         }
                     )
         return sorted(found, key=lambda gone: (-gone["expected"], gone["slice"]))[:20]

@@ -52,7 +52,9 @@ th{font-weight:500;color:var(--soft);text-align:left;font-size:12px;padding:4px 
 border-bottom:1px solid var(--line);vertical-align:bottom}td{padding:4px 14px 4px 0;
 border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border-bottom:0}
 .r{text-align:right;white-space:nowrap}td.f{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
-font-size:12.5px;overflow-wrap:anywhere}td small{color:var(--soft);display:block;overflow-wrap:anywhere}
+font-size:12.5px;overflow-wrap:anywhere}
+.stack td.f{min-width:150px}
+td small{color:var(--soft);display:block;overflow-wrap:anywhere}
 td.b{width:130px;min-width:90px}.bar{position:relative;display:block;height:9px;margin-top:6px;
 background:var(--fill);border-radius:2px;overflow:hidden}.bar i{display:block;height:100%;background:var(--blue)}
 .bar i.bad{background:var(--red)}.bar i.warn{background:var(--amber)}
@@ -63,7 +65,7 @@ min-width:0}.cols i{display:block;background:var(--blue);border-radius:2px 2px 0
 .cols i.warn{background:var(--amber)}.cols span{font-size:10.5px;color:var(--soft);white-space:nowrap}
 .cols .x{border-top:1px solid var(--line);padding-top:2px}.note{color:var(--amber)}
 .ex{color:var(--soft)}.ex q{quotes:none;overflow-wrap:anywhere}
-.ex q+q:before{content:" · ";color:var(--soft)}table.slim{max-width:760px}
+.ex q+q:before{content:" · ";color:var(--soft)}table.slim{max-width:760px}table+table{margin-top:18px}
 footer{margin-top:48px;padding-top:14px;border-top:1px solid var(--line);color:var(--soft);font-size:12.5px}
 footer p{max-width:96ch}@media(max-width:700px){main{padding:18px 14px 40px}
 .facts{gap:10px 22px}.facts b{font-size:17px}.stack thead{display:none}
@@ -74,6 +76,7 @@ font-size:12px}.stack td:empty{display:none}.cols .n{writing-mode:vertical-rl;tr
 align-self:center}.cols{height:calc(var(--tall) + 26px)}.cols .x{font-size:9.5px;white-space:normal;
 line-height:1.15;min-height:26px}.fix>li{grid-template-columns:20px minmax(0,1fr);gap:0 6px}
 .fix pre{grid-column:2;margin-top:6px}.week .names{font-size:9.5px}
-}@media print{body{background:#fff}.stage,.fix>li{break-inside:avoid}
+.slim td.b{width:64px;min-width:56px}.slim td{padding-right:10px}}
+@media print{body{background:#fff}.stage,.fix>li{break-inside:avoid}
 nav{display:none}}
 """

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from flywheel.govern.baseline.clock import Clock
@@ -74,7 +75,12 @@ def survey(
         times=times,
         feedback_found=log.links.found(log.clock.span_days),
         personal=log.personal.found(sampled=sampled),
-        slices=log.slicing.found(shown, expected=expected or {}, end=log.clock.last, sampled=sampled),
+        slices=log.slicing.found(
+            shown,
+            expected=expected or {},
+            end=log.clock.last,
+            scale=log.links.interactions / max(1, log.columns.interactions),
+        ),
         handling=log.failing.found(log.links, sampled=sampled),
     )
     present = {name: log.columns.share(name, sampled=sampled) for name in log.columns.present}
@@ -119,8 +125,8 @@ class _Log:
             self.problems.add(_problem(self._shown.text(problem or "it is not a record", 100)))
 
     def finish(self) -> None:
-        """Look at what was drawn."""
-        for draft, at in self._drawn.kept if self._drawn else ():
+        """Look at what was drawn, in the order in which it came."""
+        for _, (draft, at) in sorted(self._drawn.kept, key=itemgetter(0)) if self._drawn else ():
             self._look(draft, at)
 
     def _look(self, draft: Mapping[str, Any], at: float | None) -> None:
@@ -135,7 +141,7 @@ class _Draw:
     """A uniform sample of a stream: algorithm L (Li, 1994), which skips ahead instead of drawing for each record."""
 
     def __init__(self, size: int, seed: int) -> None:
-        self.kept: list[Any] = []
+        self.kept: list[tuple[int, Any]] = []
         self._size = size
         self._random = random.Random(seed)
         self._seen = 0
@@ -145,11 +151,11 @@ class _Draw:
     def offer(self, record: Any) -> None:
         self._seen += 1
         if len(self.kept) < self._size:
-            self.kept.append(record)
+            self.kept.append((self._seen, record))
             if len(self.kept) == self._size:
                 self._skip()
         elif self._seen > self._next:
-            self.kept[self._random.randrange(self._size)] = record
+            self.kept[self._random.randrange(self._size)] = (self._seen, record)
             self._skip()
 
     def _skip(self) -> None:
