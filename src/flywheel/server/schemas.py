@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["FEEDBACK_BODY", "INTERACTIONS_BODY", "PROBLEM", "PROBLEMS", "TAKEN"]
+__all__ = ["FEEDBACK_BODY", "INTERACTIONS_BODY", "PROBLEM", "PROBLEMS", "PROXY_ANSWERS", "PROXY_BODY", "TAKEN"]
 
 _MOMENT = {"type": "string", "format": "date-time"}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -132,3 +132,22 @@ def _body(record: dict[str, Any], text: str) -> dict[str, Any]:
 
 INTERACTIONS_BODY = _body(INTERACTION, "One interaction, an array of them, or one a line; gzip and deflate are taken.")
 FEEDBACK_BODY = _body(FEEDBACK, "One feedback, an array of them, or one a line; gzip and deflate are taken.")
+
+_ANY = {"application/json": {"schema": {"type": "object"}}}
+PROXY_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "description": "As the upstream's API has it.", "content": _ANY}
+}
+PROXY_ANSWERS: dict[int | str, dict[str, Any]] = {
+    code: {"description": text, "content": _ANY}
+    for code, text in (
+        (200, "The upstream's answer, untouched; a stream of events where one was asked for"),
+        (401, "No key, or one that is not good"),
+        (403, "The key lacks the scope"),
+        (404, "No upstream is configured"),
+        (413, "The body is too large"),
+        (502, "The upstream could not be reached"),
+        (504, "The upstream did not answer in time"),
+        ("4XX", "As the upstream says"),
+        ("5XX", "As the upstream says"),
+    )
+}

@@ -47,6 +47,10 @@ class _Figures:
             "flywheel_records", "Records received since this process began, by what became of them.",
             ["flywheel", "outcome"], registry=self.registry,
         )  # fmt: skip
+        self.missed = Counter(
+            "flywheel_proxy_unrecorded", "Exchanges that were passed on and could not be recorded.", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
         self.books = Gauge("flywheel_books", "The durable books.", ["flywheel", "entry"], registry=self.registry)
         self.queue = Gauge("flywheel_queue_bytes", "Bytes that wait for the disk.", registry=self.registry)
         self.defects = Counter("flywheel_defects", "Errors nobody foresaw.", ["route"], registry=self.registry)
@@ -73,6 +77,11 @@ class Watching:
             count = getattr(taken, outcome)
             if count:
                 self.figures(flywheel).records.labels(flywheel, outcome).inc(count)
+
+    def missed(self, flywheel: str, problem: Exception) -> None:
+        """Count an exchange that was passed on and could not be recorded."""
+        self.figures(flywheel).missed.labels(type(problem).__name__).inc()
+        _logger.warning("unrecorded", extra={"line": {"event": "unrecorded", "reason": type(problem).__name__}})
 
     def answered(self, request: Request, route: str, status: int, started: float) -> None:
         """Count a request, and say so in one line."""
