@@ -150,7 +150,7 @@ def interaction_from_attributes(
         if value is not None:
             draft[field] = _name_text(value)
     asked = attributes.get("gen_ai.request.model") or attributes.get("llm.request.model_name")
-    if asked is not None and asked != model:
+    if isinstance(asked, str) and asked != model:
         facts["requested_model"] = asked
     draft["context"] = facts
     ids = {"trace_id": trace_id, "span_id": span_id, "parent_span_id": parent_span_id, "span_name": name}

@@ -34,7 +34,7 @@ MOST_VALUES = 250_000
 """Attributes in one request, those of events and within lists counted too."""
 MOST_ATTRIBUTES = 10_000
 """Attributes of one span or log record."""
-_MOST_FIELDS = 300_000  # fields around the records: resources, scopes, what a newer version may have added
+_MOST_FIELDS = 120_000  # fields around the records: resources, scopes, what a newer version may have added
 _DEEPEST = 48
 
 
