@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +58,8 @@ class Cluster:
         self._ca = ca
         user = unquote(parts.username or "") or os.environ.get(f"{self._env}_USERNAME", "")
         password = unquote(parts.password or "") or os.environ.get(f"{self._env}_PASSWORD", "")
-        self._user = (user, password) if user else None
+        # encoded here: the clients take ASCII or Latin-1 only, and say the password when they fail
+        self._user = base64.b64encode(f"{user}:{password}".encode()).decode() if user else None
         self._client: Any = self._connect()
 
     def _connect(self) -> Any:
@@ -165,7 +167,7 @@ class OpenCluster(Cluster):
             ) from missing
         options: dict[str, Any] = {"ca_certs": self._ca} if self._ca else {}
         if self._user:
-            options["http_auth"] = self._user
+            options["headers"] = {"authorization": f"Basic {self._user}"}
         host = {"host": self._host["host"], "port": self._host["port"], "url_prefix": self._prefix.strip("/")}
         return opensearchpy.OpenSearch(
             [host],
