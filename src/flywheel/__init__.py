@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flywheel.auditing import audit as audit
+    from flywheel.capture.client import Connection as Connection
+    from flywheel.capture.client import connect as connect
     from flywheel.errors import FlywheelError as FlywheelError
     from flywheel.errors import Permanent as Permanent
     from flywheel.errors import Retryable as Retryable
@@ -40,6 +42,8 @@ _HOMES = {
     "Flywheel": "wheel",
     "open": "wheel",
     "audit": "auditing",
+    "Connection": "capture.client",
+    "connect": "capture.client",
     "FlywheelError": "errors",
     "Permanent": "errors",
     "Retryable": "errors",

@@ -14,13 +14,15 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from flywheel.capture.checks import plain
 from flywheel.capture.drafts import Limits, interaction_of
 from flywheel.errors import InvalidRecord
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from flywheel.capture.recorder import Recorder
 
 __all__ = ["watched"]
@@ -32,7 +34,22 @@ _logger = logging.getLogger("flywheel")
 _MOST_PIECES = 10_000
 
 
-def watched(recorder: Recorder, function: Callable[P, R]) -> Callable[P, R]:
+class Keeper(Protocol):
+    """Where watched calls go: a connection. (A `Recorder` has its own way: it stores them, or keeps a dead letter.)"""
+
+    unrecorded: Counter[str]
+
+    @property
+    def max_record_bytes(self) -> int:
+        """The largest record that is taken."""
+        ...
+
+    def keep_watched(self, fields: dict[str, Any], problem: InvalidRecord | None) -> None:
+        """Take the fields of a call, or what was wrong with its input."""
+        ...
+
+
+def watched(recorder: Recorder | Keeper, function: Callable[P, R]) -> Callable[P, R]:
     """Wrap a callable in the form it has, so that frameworks that look at it see the same kind of function."""
     if not callable(function):
         raise TypeError(f"watch takes something to call, not a {type(function).__name__}: {function!r}")
@@ -56,7 +73,7 @@ def _dressed(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Calla
     return functools.wraps(function)(wrapper)
 
 
-def _plain(recorder: Recorder, function: Callable[..., Any]) -> Callable[..., Any]:
+def _plain(recorder: Recorder | Keeper, function: Callable[..., Any]) -> Callable[..., Any]:
     def watching(*args: Any, **kwargs: Any) -> Any:
         call = _Call(recorder, function, args, kwargs)
         with call:
@@ -67,7 +84,7 @@ def _plain(recorder: Recorder, function: Callable[..., Any]) -> Callable[..., An
     return watching
 
 
-def _coroutine(recorder: Recorder, function: Callable[..., Any]) -> Callable[..., Any]:
+def _coroutine(recorder: Recorder | Keeper, function: Callable[..., Any]) -> Callable[..., Any]:
     async def watching(*args: Any, **kwargs: Any) -> Any:
         call = _Call(recorder, function, args, kwargs)
         with call:
@@ -78,7 +95,7 @@ def _coroutine(recorder: Recorder, function: Callable[..., Any]) -> Callable[...
     return watching
 
 
-def _generator(recorder: Recorder, function: Callable[..., Any]) -> Callable[..., Any]:
+def _generator(recorder: Recorder | Keeper, function: Callable[..., Any]) -> Callable[..., Any]:
     def watching(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         call = _Call(recorder, function, args, kwargs)
         with call:
@@ -87,7 +104,7 @@ def _generator(recorder: Recorder, function: Callable[..., Any]) -> Callable[...
     return watching
 
 
-def _async_generator(recorder: Recorder, function: Callable[..., Any]) -> Callable[..., Any]:
+def _async_generator(recorder: Recorder | Keeper, function: Callable[..., Any]) -> Callable[..., Any]:
     async def watching(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         call = _Call(recorder, function, args, kwargs)
         inner: AsyncGenerator[Any, Any] = function(*args, **kwargs)
@@ -138,7 +155,7 @@ class _Tap(Generator[Any, Any, Any]):
 class _Quietly:
     """Nothing that goes wrong inside reaches the product; it is counted by kind, and logged."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder | Keeper) -> None:
         self._recorder = recorder
 
     def __enter__(self) -> None:
@@ -159,7 +176,7 @@ class _Call:
     """One call of a watched function, from its arguments to its end. Recorded when the `with` block is left."""
 
     def __init__(
-        self, recorder: Recorder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, recorder: Recorder | Keeper, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         self.output: Any = None
         self._recorder = recorder
@@ -203,13 +220,18 @@ class _Call:
             fields["error"] = f"{type(problem).__name__}: {problem}"[:10_000]
         if self._extra:
             fields["extra"] = self._extra
+        if hasattr(self._recorder, "keep_watched"):
+            self._recorder.keep_watched(fields, self._problem)
+        else:
+            self._store(self._recorder, fields)
+
+    def _store(self, recorder: Recorder, fields: dict[str, Any]) -> None:
         try:
             if self._problem is not None:
                 raise self._problem
-            limits = Limits(self._recorder.max_record_bytes)
-            self._recorder.store([self._recorder.prepare(interaction_of(fields, limits))])
+            recorder.store([recorder.prepare(interaction_of(fields, Limits(recorder.max_record_bytes)))])
         except InvalidRecord as refused:
-            self._recorder.refuse("watch", str(refused), fields, self._at)
+            recorder.refuse("watch", str(refused), fields, self._at)
             raise  # into _Quietly, which counts it
 
     def _answer(self) -> Any:
