@@ -140,7 +140,19 @@ class Redactor(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """A way in: yields records of an existing log, as plain dicts with `kind` `interaction` or `feedback`."""
+    """A way in: yields records of an existing log, as plain dicts with `kind` `interaction` or `feedback`.
+
+    What cannot be read is yielded as `{"kind": "unreadable", "place": …, "problem": …}`, so that the rest goes on.
+    Records should have an `id` of their own where the log gives them one. A source may have more, which an import uses:
+
+    - `columns(location) -> list[str]`: the columns, from which the mapping is guessed and shown;
+    - `maps: dict[str, str]` instead, where it knows what its fields mean: field → where it is from, for people;
+    - `settings: tuple[str, ...]`: names that may stand in the mapping or after the location (`?spans=all`);
+    - `recognises(rows) -> str | None`: why these rows, the first of a file, are its own;
+    - `done: float`: the share that has been read, 0 to 1; `passed: int`: rows that were neither;
+    - `cursor: str | None`: where reading can go on after the record that was yielded last, without a word of the log in
+      it; then `read` takes `after: str | None`, such a cursor, and yields what comes after it.
+    """
 
     name: str
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flywheel import config as settings
 from flywheel import loop, plugins
@@ -153,17 +154,39 @@ class Flywheel(Parts):
         *,
         source: str | None = None,
         mapping: dict[str, str] | None = None,
+        timezone: str | None = None,
+        since: datetime | Literal["last"] | None = None,
+        resume: bool = True,
         dry_run: bool = False,
         progress: Progress | None = None,
     ) -> Imported:
-        """Bring in an existing log (JSONL, CSV, Parquet or a source plugin); the same file twice stores nothing twice.
+        """Bring in an existing log; doing it twice stores nothing twice.
 
-        With `dry_run` only the guessed mapping of its columns and a sample are returned.
+        `location` is a file, a folder or what a source reads (`mlflow:…`, `elasticsearch:…`, `table:…`). The source is
+        chosen by what is there, unless it is named; `mapping` says which column holds a field, where they are not
+        known, and the source's settings. `timezone` is what times without a zone are in.
+
+        An import that was killed goes on where it was, unless `resume` is false. Records from before `since` are left
+        out; `since="last"` reads on behind the end of the last import. With `dry_run` nothing is stored, and the
+        mapping and a sample are returned.
         """
         from flywheel import capture
+        from flywheel.capture.sources import Choice, choose
 
-        chosen = plugins.create("sources", source or capture.source_for(str(location)))
-        return capture.import_records(self._recorder, chosen, str(location), mapping, progress, dry_run=dry_run)
+        chosen = choose(str(location)) if source is None else Choice(source, "it was named")
+        done = capture.import_records(
+            self._recorder,
+            plugins.create("sources", chosen.source),
+            str(location),
+            mapping,
+            progress,
+            timezone=timezone,
+            since=since,
+            state=self._store.state,
+            resume=resume,
+            dry_run=dry_run,
+        )
+        return replace(done, source=chosen.source, why=chosen.why)
 
     # --- the loop ---
 
@@ -191,6 +214,9 @@ class Flywheel(Parts):
             ready = labeler if hasattr(labeler, "label") else plugins.create("labelers", "function", function=labeler)
             labelers.append(ready)  # type: ignore[arg-type]
         with self._store.lock("spin"):
+            spins = self.spins()
+            if not spins or spins[-1].state == "done":  # never under the hands of a spin that has begun
+                self._retention.apply(now)
             shop = self._workshop(labelers, progress, on_step)
             return loop.turn(shop, loop.begin(shop, budget=budget, at=now, seed=seed), now)
 
@@ -229,6 +255,7 @@ class Flywheel(Parts):
 
     def export_queue(self, path: str | Path, format: str = "jsonl") -> int:
         """Write the waiting items for labelling elsewhere: `jsonl`, `csv` or `label-studio`. Returns how many."""
+        self._note_export(path, "queue")
         return self._queue.export(Path(path), format)  # type: ignore[no-any-return]
 
     def import_labels(
@@ -404,6 +431,97 @@ class Flywheel(Parts):
         """Write a line into the audit trail."""
         self._trail.record(action, subject, by=by, at=_now(), detail=detail)
 
+    def verify_trail(self, head: str | None = None) -> str:
+        """Check the audit trail, with `head` also that a line noted earlier is still there; return the last hash.
+
+        Raises `CorruptStore` that names the first broken line.
+        """
+        self._trail.verify(head)
+        return self._trail.head()  # type: ignore[no-any-return]
+
+    # --- what must go ---
+
+    def erase(
+        self,
+        user: str,
+        *,
+        by: str = "",
+        at: datetime | None = None,
+        dry_run: bool = False,
+        models: bool = False,
+        progress: Progress | None = None,
+        on_step: Callable[[str, str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Erase a user everywhere, by the name your product uses or a pseudonym `u_…`; return the signed receipt.
+
+        Ends in a byte search: `clean` says whether anything is left, and `search` where. Killed anywhere, the same
+        call ends the same. `dry_run` only counts what there is. `models` also removes the files of models that learnt
+        from the user and are not in use; the others are named, and the next spin trains without the user.
+
+        >>> import tempfile, flywheel
+        >>> with flywheel.open(tempfile.mkdtemp()) as fw:
+        ...     i = fw.log(input="where is my card", user="ana@example.org")
+        ...     receipt = fw.erase("ana@example.org")
+        ...     receipt["erased"]["interactions"], receipt["clean"], fw.status()["interactions"]
+        (1, True, 0)
+        """
+        if dry_run:
+            return self._erasure.plan(user)
+        return self._erasure.run(
+            user, by=by or "operator", at=at or _now(), models=models, progress=progress, on_step=on_step
+        )
+
+    def resume_erasures(self, progress: Progress | None = None) -> list[dict[str, Any]]:
+        """Finish the erasures that were cut off; return their receipts."""
+        return self._erasure.resume(progress)
+
+    def verify_receipt(self, receipt: dict[str, Any], user: str | None = None) -> dict[str, Any]:
+        """Check a receipt: `ours` (signed by this flywheel), `in_trail`, and with `user` whether it is `about` them.
+
+        Raises `CorruptStore` for one that was changed after it was signed.
+        """
+        from flywheel.govern import Receipts, is_about
+
+        found = Receipts(self.folder).verify(receipt)
+        hashes = {line["hash"] for line in self.trail()}
+        about = {} if user is None else {"about": is_about(receipt.get("subject") or {}, user)}
+        return {**found, "in_trail": (receipt.get("trail") or {}).get("hash") in hashes, **about}
+
+    def retention(self, at: datetime | None = None) -> list[dict[str, Any]]:
+        """Per kind of data: for how many days `[retention]` keeps it, and how much is older."""
+        return self._retention.due(at or _now())
+
+    def apply_retention(self, *, at: datetime | None = None, by: str = "") -> dict[str, int]:
+        """Remove what `[retention]` keeps no longer; every new spin does it first. Returns how much of each kind."""
+        with self._store.lock("spin", wait=60):
+            return self._retention.apply(at or _now(), by or "operator")
+
+    def rotate_pseudonyms(self, *, by: str = "", at: datetime | None = None) -> str:
+        """Make a new key for pseudonyms and keep the old one, so that users are still found; return its fingerprint.
+
+        Processes that have this folder open go on with the old key until they open it again.
+        """
+        from flywheel.capture.identity import rotate_pseudonyms
+
+        now = at or _now()
+        with self._store.lock("pseudonyms", wait=60):
+            made = rotate_pseudonyms(self.folder, self._store.state, now)
+        self.__dict__.pop("_recorder", None)
+        self.__dict__.pop("intake", None)
+        self.__dict__.pop("_predictor", None)
+        self._trail.record("rotate pseudonyms", made, by=by or "operator", at=now)
+        return made
+
+    def forget_pseudonyms(self, before: datetime, *, by: str = "") -> list[str]:
+        """Destroy the keys that were retired before a moment: nobody can tell any more whom their pseudonyms mean."""
+        from flywheel.capture.identity import forget_pseudonyms
+
+        with self._store.lock("pseudonyms", wait=60):
+            gone = forget_pseudonyms(self.folder, self._store.state, before)
+        if gone:
+            self._trail.record("forget pseudonyms", f"{len(gone)} keys", by=by or "operator", at=_now())
+        return gone
+
     # --- dead letters ---
 
     def dead_letters(self, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
@@ -447,7 +565,15 @@ class Flywheel(Parts):
         from flywheel.capture import sink_for
 
         sink = plugins.create("sinks", format or sink_for(str(location)))
+        self._note_export(location, what)
         return sink.write(self._rows(what), str(location))  # type: ignore[no-any-return]
+
+    def _note_export(self, location: str | Path, what: str) -> None:
+        """Remember where copies of the data are, before they are: an erasure goes there too."""
+        path, state = str(Path(location).absolute()), self._store.state
+        with self._store.lock("exports", wait=60):
+            known = [entry for entry in state.get("exports") or [] if entry["path"] != path]
+            state.set("exports", [*known, {"path": path, "what": what, "at": _now().isoformat()}])
 
     def _rows(self, what: str) -> Iterator[dict[str, Any]]:
         simple: dict[str, Callable[[], Iterable[Any]]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
@@ -250,9 +250,14 @@ class Recorder:
             self.redacted.update(found)
         return cast(Fact, ready)
 
-    def store(self, records: Iterable[Interaction | Feedback]) -> Appended:
-        """Store prepared records in one commit."""
-        return self._log.append(list(records))
+    def store(
+        self, records: Iterable[Interaction | Feedback], letters: Sequence[Letter] = (), without_consent: int = 0
+    ) -> Appended:
+        """Store prepared records in one commit, with dead letters and how many were not kept for want of consent."""
+        facts = [stored_form.encode(record) for record in records]
+        received = len(facts) + len(letters) + without_consent
+        refused = {"rejected": without_consent, "no_consent": without_consent} if without_consent else {}
+        return self._log.commit(facts, letters=letters, counts={"received": received, **refused})
 
     def consents(self, consent: bool | None) -> bool:
         """May a record that says this about consent be kept?"""

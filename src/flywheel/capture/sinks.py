@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.capture.cells import guarded, read_cell, write_cell
-from flywheel.capture.sources import source_for
-from flywheel.errors import StoreUnavailable
+from flywheel.capture.sources.files import format_of
+from flywheel.errors import InvalidConfig, StoreUnavailable
 
 __all__ = ["Csv", "JsonLines", "Parquet", "sink_for"]
 
@@ -23,7 +23,13 @@ _BATCH = 5000
 
 def sink_for(location: str) -> str:
     """Name the sink for a file by its ending."""
-    return source_for(location)
+    ending = Path(location).suffix.lower()
+    if ending in (".gz", ".bz2", ".xz", ".tsv"):
+        raise InvalidConfig(
+            f"{location!r} ends in {ending}, but exports are written plain and with commas. Name it .jsonl, .csv or "
+            ".parquet, and pack it afterwards"
+        )
+    return format_of(location)
 
 
 @contextmanager

@@ -179,31 +179,58 @@ def feedback(
 
 
 def import_(
-    location: Annotated[str, typer.Argument(help="The file to read.", metavar="FILE")],
+    location: Annotated[
+        str, typer.Argument(help="A file, a folder, or where a source reads: mlflow:…, table:… …", metavar="LOCATION")
+    ],
     mapping: Map = None,
-    source: Annotated[str | None, typer.Option(help="Kind of file, when its name does not say.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Show how the columns would be read, and store nothing.")] = False,
+    source: Annotated[str | None, typer.Option(help="What to read it with, when the choice is not yours.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Leave older records out; `last` goes on behind the last import's end."),
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="What times without an offset are in: UTC, Europe/Berlin …")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on where an import that was killed had come.")] = True,
+    dry_run: Annotated[bool, typer.Option(help="Show how it would be read, and store nothing.")] = False,
     folder: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Bring in a log you already have: JSONL, CSV or Parquet.
+    """Bring in a log you already have.
 
-    The columns are guessed by their names; --dry-run shows the guess. The same file twice stores nothing twice. A
-    record that cannot be stored is kept aside with its reason, and the rest goes on.
+    JSON lines, CSV and Parquet (also packed), chat logs in OpenAI's format, exports of Langfuse, Phoenix, TensorZero
+    and the NeMo blueprint, traces of MLflow, Elasticsearch, OpenSearch, CloudWatch, tables, access logs and plain logs:
+    what it is, is seen in the content, and said. The columns of a file are guessed by their names; --dry-run shows
+    the guess. Doing it twice stores nothing twice. A record that cannot be stored is kept aside with its reason,
+    and the rest goes on.
 
     \b
     Examples:
       flywheel import logs.jsonl --dry-run
       flywheel import logs.csv --map input=question --map output=answer --map user=customer
+      flywheel import langfuse-export/ --map spans=roots
+      flywheel import "mlflow:sqlite:///mlflow.db?experiment=chat" --since 2026-01-01T00:00:00Z
     """
     with opened(folder, as_json) as door:
         columns = {field: str(column) for field, column in pairs(mapping, "map").items()} or None
+        begin: Any = "last" if since == "last" else moment(since)
         with door.screen.progress("import") as listen:
-            report = door.wheel.import_(location, source=source, mapping=columns, dry_run=dry_run, progress=listen)
-        nothing = not dry_run and not report.stored + report.duplicates + report.conflicts
+            report = door.wheel.import_(
+                location,
+                source=source,
+                mapping=columns,
+                timezone=timezone,
+                since=begin,
+                resume=resume,
+                dry_run=dry_run,
+                progress=listen,
+            )
+        nothing = not dry_run and not report.stored + report.duplicates + report.conflicts + report.older
+        nothing = nothing and not report.resumed
         if door.json(report):
             raise typer.Exit(int(nothing))
         show = door.screen
+        show.line(f"Read as {report.source}: {report.why}.")
         show.table(["field", "column"], [[field, str(column)] for field, column in report.mapping.items()])
         if dry_run:
             from flywheel.cli.text import short
@@ -219,6 +246,13 @@ def import_(
             f" + {report.conflicts:,} in conflict with what is known + {report.rejected:,} that cannot be stored",
             "yellow" if report.rejected or nothing else "green",
         )
+        for count, words in (
+            (report.resumed, "records had been read by an import before this one, which went on behind them"),
+            (report.older, "records are older than the time that was given, and were left out"),
+            (report.passed, "rows are no interaction and no feedback, such as steps of a trace, and were passed over"),
+        ):
+            if count:
+                show.line(f"{count:,} {words}")
         if nothing:
             show.line("Nothing could be stored: check the columns above; flywheel doctor shows the reasons.", "yellow")
             raise typer.Exit(1)

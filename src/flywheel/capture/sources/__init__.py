@@ -5,9 +5,10 @@ A row that cannot be read is yielded as `unreadable`, so that the rest can go on
 
 from __future__ import annotations
 
+from flywheel.capture.sources.choosing import Choice, choose, source_for
 from flywheel.capture.sources.delimited import Csv
-from flywheel.capture.sources.files import source_for, unreadable
+from flywheel.capture.sources.files import unreadable
 from flywheel.capture.sources.jsonl import JsonLines
 from flywheel.capture.sources.parquet import Parquet
 
-__all__ = ["Csv", "JsonLines", "Parquet", "source_for", "unreadable"]
+__all__ = ["Choice", "Csv", "JsonLines", "Parquet", "choose", "source_for", "unreadable"]
