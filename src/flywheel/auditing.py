@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,8 @@ def audit(
     >>> found.interactions, found.findings[0].title
     (1, 'Nothing ever comes back about an answer')
     """
-    from flywheel.capture import source_for
-    from flywheel.capture.mapping import columns_of, guess_mapping
+    from flywheel.capture.reading import reading_of
+    from flywheel.capture.sources import source_for
     from flywheel.govern.baseline import report, survey
 
     if sample is not None and sample < 1:
@@ -64,23 +65,31 @@ def audit(
     place = str(location)
     name = source or source_for(place)
     reader: Source = plugins.create("sources", name)
-    chosen = guess_mapping(columns_of(reader, place), mapping)
+    plan = reading_of(reader, place, mapping)
     page = None if html is None else _writable(Path(html))
     found = survey(
-        _watched(reader, reader.read(place, chosen), progress),
+        _watched(reader, reader.read(plan.location, plan.mapping), progress),
         plugins.create("redactors", redactor),
         location=place,
         source=name,
-        mapping=chosen,
+        mapping=plan.mapping,
+        given=[*([] if source is None else ["--source", source]), *_options(mapping)],
         expected=expect,
         sample=sample,
         examples=examples,
         now=now,
         seed=seed,
     )
+    if plan.mapping is None:
+        found = replace(found, mapping=plan.shown)
     if page is not None:
         _write(page, report(found))
     return found
+
+
+def _options(mapping: Mapping[str, str] | None) -> Iterator[str]:
+    for field, column in (mapping or {}).items():
+        yield from ("--map", f"{field}={column}")
 
 
 def _watched(source: Source, drafts: Iterator[Any], progress: Callable[[str, float], None] | None) -> Iterator[Any]:

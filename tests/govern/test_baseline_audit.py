@@ -156,6 +156,8 @@ def test_a_value_that_came_steadily_and_then_no_more_has_vanished() -> None:
     assert gone["n"] == 100
     days = [plain(n * 30, context={"day": f"day {n // 48 % 7}"}) for n in range(48 * 27)]
     assert look(days).slices.vanished == ()  # Mondays come back
+    burst = [plain(n * 30, context={"country": "NO" if 100 <= n < 170 else "SE"}) for n in range(1200)]
+    assert look(burst).slices.vanished == ()  # one busy day is no habit
 
 
 def test_repeats_conflicts_and_missing_ids_are_counted() -> None:
@@ -163,9 +165,9 @@ def test_repeats_conflicts_and_missing_ids_are_counted() -> None:
     again = [plain(n) for n in range(10)]
     other = [plain(n, output="another answer") for n in range(20, 25)]
     nameless = [{key: value for key, value in plain(n).items() if key != "id"} for n in range(200, 240)]
-    ids = look([*drafts, *again, *other, *nameless]).ids
-    assert (ids.with_id.count, ids.with_id.n) == (115, 155)
-    assert ids.repeated.count == 10
+    ids = look([*drafts, *again, *other, *nameless, *nameless[:3]]).ids
+    assert (ids.with_id.count, ids.with_id.n) == (115, 158)
+    assert ids.repeated.count == 13
     assert ids.conflicts.count == 5
 
 

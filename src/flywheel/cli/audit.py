@@ -160,12 +160,12 @@ def _finding(door: Door, place: int, finding: Finding) -> None:
 
 def _fields(door: Door, found: Audit) -> None:
     door.screen.heading("Fields")
-    room = max(18, door.screen.out.width - 68)
+    room = max(12, door.screen.out.width - 68)
     door.screen.table(
         ["field", "complete", "type", ">different", "for example"],
         [
             [
-                _named(field),
+                _named(field, min(28, door.screen.out.width // 4)),
                 _complete(field),
                 next(iter(field.types), "") + ("…" if len(field.types) > 1 else ""),
                 f"{'' if field.distinct_exact else '~'}{field.distinct:,}",
@@ -179,10 +179,10 @@ def _fields(door: Door, found: Audit) -> None:
         door.screen.line(f"  and {left:,} more: --html or --json", "dim")
 
 
-def _named(field: FieldFound) -> str:
+def _named(field: FieldFound, width: int) -> str:
     """A field, with its column where that is called otherwise."""
     same = field.column is None or field.column in (field.path, field.path.partition(".")[2])
-    return short(field.path if same else f"{field.path} = {field.column}", 28)
+    return short(field.path if same else f"{field.path} = {field.column}", width)
 
 
 def _complete(field: FieldFound) -> tuple[str, str]:
@@ -197,22 +197,24 @@ def _facts(found: Audit) -> Iterator[tuple[str, str]]:
     ids = found.ids
     yield (
         "ids",
-        f"{percent(ids.with_id)} have one; {percent(ids.repeated)} exact repeats; {said(ids.conflicts)} ids conflict",
+        f"{percent(ids.with_id)} have one; {percent(ids.repeated)} exact repeats"
+        + (f"; {said(ids.conflicts)} ids conflict" if ids.conflicts.n else ""),
     )
     if times.last is not None and times.newest_days is not None:
         gaps = f"{len(times.gaps)} gap{'s' if len(times.gaps) != 1 else ''}" if times.gaps else "no gap stands out"
         late = f"; received {lasting(times.delay.p50)} later (median)" if times.delay else ""
         yield "times", f"newest {lasting(times.newest_days * 86_400)} old; {times.order}; {gaps}{late}"
-    kinds = ", ".join(f"{count:,} {kind}s" for kind, count in told.kinds.items()) or "none"
+    kinds = ", ".join(f"{count:,} {kind}s" for kind, count in told.kinds.items())
     weekly = f"; {number(told.labels_a_week)} labels a week" if told.labels_a_week and told.kinds.get("label") else ""
-    yield "feedback", f"{kinds}; about {percent(told.told)} of the interactions{weekly}"
+    yield "feedback", f"{kinds}; about {percent(told.told)} of the interactions{weekly}" if kinds else "none"
     if told.negative.n:
         yield "", f"{said(told.negative)} rated are negative; {percent(told.followed_up)} of those got a label"
     finds = ", ".join(f"{count:,} {kind}" for kind, count in who.finds.items()) or "none found"
     where = f" in {', '.join(one['path'] for one in who.by_field[:4])}" if who.by_field else ""
     yield "personal data", f"{finds}{where}{', in the sample' if found.sampled and who.finds else ''}"
     consent = percent(who.consent) if who.consent.count else "not recorded"
-    yield "", f"users {percent(who.users)}, {percent(who.identifiable)} of them by name or address; consent {consent}"
+    named = f", {percent(who.identifiable)} of them by name or address" if who.users.count else ""
+    yield "", f"users {percent(who.users)}{named}; consent {consent}"
     fields = ", ".join(
         f"{field.path.removeprefix('context.')} ({len(field.values) + field.more})" for field in slices.fields[:6]
     )
@@ -230,8 +232,7 @@ def _facts(found: Audit) -> Iterator[tuple[str, str]]:
         "failures",
         (
             f"errors {percent(how.errors)}; neither answer nor error {percent(how.unanswered)}; "
-            f"timeouts {percent(how.timeouts)}; "
-            f"asked again {percent(how.retries)}"
+            f"timeouts {percent(how.timeouts)}" + (f"; asked again {percent(how.retries)}" if how.retries.n else "")
         ),
     )
     if how.status_field:

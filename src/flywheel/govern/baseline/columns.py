@@ -10,6 +10,7 @@ from typing import Any
 from flywheel.govern.baseline.result import FieldFound, Share, Spread, share_of
 from flywheel.govern.baseline.shown import Shown
 from flywheel.govern.baseline.sketches import DistinctCount, Quantiles, hash_of
+from flywheel.govern.baseline.words import counted
 
 __all__ = ["KNOWN", "Columns", "leaves", "says_nothing", "spread_of"]
 
@@ -164,10 +165,9 @@ def _example(value: Any, kind: str) -> Any:
     if kind == "text":
         return value[:2000]
     if kind == "list":
-        return f"list of {len(value)}" + (
-            " objects" if value and all(isinstance(v, Mapping) for v in value[:50]) else ""
-        )
-    return f"object with {len(value)} parts" if kind == "object" else value
+        objects = value and all(isinstance(item, Mapping) for item in value[:50])
+        return f"list of {counted(len(value), 'object' if objects else 'value')}"
+    return f"object with {counted(len(value), 'part')}" if kind == "object" else value
 
 
 def says_nothing(value: Any) -> bool:
@@ -244,7 +244,7 @@ class Columns:
             complete=share_of(told, self.interactions, sampled=sampled),
             empty=column.empty,
             types=dict(column.types.most_common()),
-            distinct=column.distinct.count,
+            distinct=min(column.distinct.count, told),
             distinct_exact=column.distinct.exact,
             examples=() if private or not examples else tuple(shown.field(path, v, 60) for v in column.examples),
             numbers=spread_of(column.numbers) if column.numbers else None,
@@ -271,7 +271,7 @@ def _cut_at(column: _Column, told: int) -> int | None:
 
 def _notes(column: _Column, path: str, told: int, cut: int | None) -> tuple[str, ...]:
     notes = []
-    count = column.distinct.count
+    count = min(column.distinct.count, told)
     if told >= 20 and count == 1 and path not in ("consent", "propensity"):
         notes.append("constant")
     if told >= 100 and count >= told * 0.95 and path.startswith(("context.", "input.")) and "text" in column.types:

@@ -17,7 +17,7 @@ _NONE = Share(0, 0, None)
 
 def import_command(audit: Audit, *more: str) -> str:
     """The command that brings this log in."""
-    return " ".join(["flywheel import", shlex.quote(audit.location), *more])
+    return " ".join([audit.command, *more])
 
 
 def nothing(audit: Audit) -> Iterator[Finding]:
@@ -61,26 +61,44 @@ def reading(audit: Audit) -> Iterator[Finding]:
 
 def essentials(audit: Audit, present: Mapping[str, Share]) -> Iterator[Finding]:
     """Inputs and outputs."""
-    for name, why, stages in (
-        ("input", "What the model was asked is what failures are grouped by, labelled, learned from and replayed.",
-         ("diagnose", "label", "train", "replay")),
-        ("output", "Without the answer nothing can be judged wrong.", ("diagnose", "label", "replay")),
-    ):  # fmt: skip
-        share = present.get(name, _NONE)
-        if (share.share or 0.0) < ENOUGH:
-            free = [
-                field.column for field in audit.fields if field.column and field.path.startswith(("context.", "input."))
-            ]
-            hint = f"COLUMN, one of: {', '.join(free[:6])}" if free else "COLUMN"
-            yield Finding(
-                f"no {name}",
-                f"The {name} is {'not recorded' if not share.count else 'often missing'}",
-                BLOCKS,
-                why,
-                f"{name}: {said(share)} interactions" if share.n else f"no field was taken for the {name}",
-                (import_command(audit, f"--map {name}=COLUMN") + (f"   # {hint}" if free else ""), f"fw.log({name}=…)"),
-                stages,
-            )
+    asked = present.get("input", _NONE)
+    if (asked.share or 0.0) < ENOUGH:
+        yield Finding(
+            "no input",
+            f"The input is {_how_often(asked)}",
+            BLOCKS,
+            "What the model was asked is what failures are grouped by, labelled, learned from and replayed.",
+            f"input: {said(asked)} interactions" if asked.n else "no column was taken for the input",
+            (*_mapped(audit, "input"), "fw.log(input=…)"),
+            ("diagnose", "label", "train", "replay"),
+        )
+    answered = present.get("output", _NONE)
+    if (answered.share or 0.0) < 0.5:
+        labelled = (audit.feedback_found.labelled.share or 0.0) > 0.5
+        yield Finding(
+            "no output",
+            f"The output is {_how_often(answered)}",
+            BLOCKS,
+            "Without the answer nothing can be judged wrong."
+            + (" With labels and no answers these are examples to begin with, not a log." if labelled else ""),
+            f"output: {said(answered)} interactions" if answered.n else "no column was taken for the output",
+            (f"flywheel seed {shlex.quote(audit.location)}  # a first model learns from the labels", "fw.log(output=…)")
+            if labelled
+            else (*_mapped(audit, "output"), "fw.log(output=…)"),
+            ("diagnose", "label", "replay"),
+        )
+
+
+def _how_often(share: Share) -> str:
+    return "not recorded" if not share.count else "often missing" if (share.share or 0.0) < 0.5 else "sometimes missing"
+
+
+def _mapped(audit: Audit, field: str) -> tuple[str, ...]:
+    """The import with a mapping still to be filled in, and the columns it could be; nothing where none can be given."""
+    if not audit.mappable:
+        return ()
+    free = [one.column for one in audit.fields if one.column and one.path.startswith(("context.", "input."))]
+    return (import_command(audit, f"--map {field}=COLUMN") + (f"  # one of: {', '.join(free[:6])}" if free else ""),)
 
 
 def times(audit: Audit) -> Iterator[Finding]:
@@ -95,7 +113,7 @@ def times(audit: Audit) -> Iterator[Finding]:
             f"readable times: {said(times.readable)}"
             + (f"; {times.unreadable:,} are written in a way that is not ISO 8601" if times.unreadable else ""),
             (
-                import_command(audit, "--map at=COLUMN"),
+                *_mapped(audit, "at"),
                 'fw.log(at=datetime.now(UTC))  # or text: "2026-01-31T12:00:00Z"',
             ),
             ("observe", "gate", "measure"),
@@ -154,7 +172,7 @@ def identity(audit: Audit, present: Mapping[str, Share]) -> Iterator[Finding]:
             WEAKENS,
             "Feedback finds its interaction by id, and a record sent twice is recognised by it.",
             f"with an id: {said(ids.with_id)}",
-            (import_command(audit, "--map id=COLUMN"), "fw.log(id=request_id, …)"),
+            (*_mapped(audit, "id"), "fw.log(id=request_id, …)"),
             ("label", "replay"),
         )
     if ids.conflicts.count:

@@ -33,6 +33,7 @@ class _Link:
         "content",
         "label",
         "labelled_at",
+        "named",
         "negative_at",
         "rated",
         "seen",
@@ -43,7 +44,7 @@ class _Link:
     def __init__(self) -> None:
         self.seen = 0
         self.content: set[int] = set()
-        self.conflict = False
+        self.conflict = self.named = False
         self.at: float | None = None
         self.told = self.rated = False
         self.told_at = self.negative_at = self.labelled_at = _NEVER
@@ -85,11 +86,14 @@ class Links:
         self.interactions += 1
         known = draft.get("id")
         self.with_id += known is not None
-        link = self._links.entry(hash_of(["#", self.interactions]) if known is None else hash_of(str(known)))
+        link = self._links.entry(hash_of(["#", draft]) if known is None else hash_of(str(known)))
         if link is not None:
             link.seen += 1
             link.at = at
-            if known is not None:
+            if known is None:
+                link.content.add(0)
+            else:
+                link.named = True
                 content = hash_of(draft)
                 link.conflict |= bool(link.content) and content not in link.content
                 if len(link.content) < 4:
@@ -162,14 +166,12 @@ class Links:
         """Ids and duplicates."""
         links = [link for link in self._links.entries.values() if link.seen]
         sampled = self._links.sampled
-        rows = sum(link.seen for link in links)
-        again = sum(link.seen - len(link.content) for link in links if link.content and not link.conflict)
-        named = [link for link in links if link.content]
+        named = [link for link in links if link.named]
         inputs = self._inputs
         asked = sum(times[0] for times in inputs.entries.values())
         return Ids(
             with_id=share_of(self.with_id, self.interactions),
-            repeated=share_of(max(0, again), rows, sampled=sampled),
+            repeated=_ratio([(0 if link.conflict else link.seen - 1, link.seen) for link in links], sampled=sampled),
             conflicts=share_of(sum(link.conflict for link in named), len(named), sampled=sampled),
             distinct_inputs=inputs.keys,
             repeated_inputs=share_of(asked - len(inputs.entries), asked, sampled=inputs.sampled),
@@ -207,8 +209,8 @@ class Links:
         low, high = _poisson(labels)
         return FeedbackFound(
             kinds={kind: self.kinds[kind] for kind in FEEDBACK if self.kinds[kind]},
-            told=share_of(sum(link.told for link in links), len(links), sampled=sampled),
-            labelled=share_of(sum(link.label is not None for link in links), len(links), sampled=sampled),
+            told=_ratio([(link.seen * link.told, link.seen) for link in links], sampled=sampled),
+            labelled=_ratio([(link.seen * (link.label is not None), link.seen) for link in links], sampled=sampled),
             delay=spread_of(delay),
             labels_a_week=labels / weeks if weeks >= 1 else None,
             labels_a_week_low=low / weeks if weeks >= 1 else None,
@@ -219,7 +221,9 @@ class Links:
             strangers=share_of(sum(not link.seen for link in told), len(told), sampled=sampled),
             classes=len(self._classes),
             smallest_class=min(self._classes.values(), default=None),
-            disagreeing=share_of(sum(link.answer != link.label for link in judged), len(judged), sampled=sampled),
+            disagreeing=_ratio(
+                [(link.seen * (link.answer != link.label), link.seen) for link in judged], sampled=sampled
+            ),
         )
 
 

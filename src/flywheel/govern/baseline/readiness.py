@@ -41,7 +41,12 @@ def stages(audit: Audit, present: Mapping[str, Share], span_days: float) -> tupl
         f"{len(slices.fields)} fields with few enough values" if slices.fields else "none",
     )
     asked = there("input", "the input")
-    answered = there("output", "the output")
+    silent = audit.handling.unanswered
+    answered = Requirement(
+        "an output or an error",
+        silent.share is not None and silent.share <= 1 - ENOUGH,
+        f"output {said(present['output'])}" if "output" in present else "no output",
+    )
     named = Requirement("an id", (audit.ids.with_id.share or 0.0) >= ENOUGH, said(audit.ids.with_id))
     whole = [
         field.path

@@ -289,6 +289,10 @@ class Audit:
     """The baseline audit of one log."""
 
     location: str
+    command: str
+    """The command that brings this log into a flywheel."""
+    mappable: bool
+    """Can its columns be mapped to fields?"""
     made: datetime
     source: str
     records: int

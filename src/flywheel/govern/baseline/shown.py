@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Protocol
 
 __all__ = ["Redacts", "Shown"]
@@ -66,7 +67,9 @@ def _bounded(value: Any) -> Any:
 
 
 def _line(value: Any, width: int) -> str:
-    if not isinstance(value, str):
+    if isinstance(value, date):
+        value = value.isoformat()
+    elif not isinstance(value, str):
         try:
             value = json.dumps(value, ensure_ascii=False, default=str)
         except (TypeError, ValueError, RecursionError):

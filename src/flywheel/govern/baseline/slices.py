@@ -227,7 +227,8 @@ class Slicing:
     ) -> list[dict[str, Any]]:
         """Values that came steadily and then no more.
 
-        At their own rate 20 or more should have come since, and they never before stayed away half as long.
+        At their own rate 20 or more should have come since, they never before stayed away half as long, and they came
+        for a third of that time at least: one busy hour is no rate.
         """
         found: list[dict[str, Any]] = []
         for path, values in usable.items():
@@ -238,8 +239,9 @@ class Slicing:
                 if end is None or life is None or n < 20:
                     continue
                 silent = end - life.last
-                due = n * silent / max(life.last - life.first, _DAY)
-                if silent >= max(_DAY, 2 * life.pause) and due >= 20:
+                lived = life.last - life.first
+                due = n * silent / max(lived, _DAY)
+                if silent >= max(_DAY, 2 * life.pause) and lived >= silent / 3 and due >= 20:
                     found.append(
                         {
                             "slice": _named(shown, {path: value}),

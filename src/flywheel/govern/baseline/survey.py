@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ def survey(
     location: str,
     source: str = "",
     mapping: Mapping[str, str] | None = None,
+    given: Sequence[str] = (),
     expected: Mapping[str, Sequence[str]] | None = None,
     sample: int | None = None,
     examples: bool = True,
@@ -44,8 +46,11 @@ def survey(
     One pass; memory does not grow with the log (the structures' sizes are in their docstrings). With `sample` the
     costly part, looking at every value of a record and searching it for personal data, is done for that many
     interactions drawn uniformly (Li's algorithm L, 1994), which are held in memory; ids, times, feedback and
-    duplicates are still taken from all. Shares from a sample carry a 95 % interval. `expected` names values that
-    slices should have: `{"context.device": ["ios", "android"]}`. `now` is what freshness is measured against.
+    duplicates are still taken from all. Shares from a sample carry a 95 % interval.
+
+    `mapping` (field → column) is None where the source knows what its fields mean; `given` is what an import has to be
+    told besides the location. `expected` names values that slices should have: `{"device": ["ios", "android"]}`. `now`
+    is what freshness is measured against.
 
     The same drafts, `seed` and `now` give the same audit.
     """
@@ -59,6 +64,8 @@ def survey(
     times = log.clock.found(moment)
     audit = Audit(
         location=shown.text(location, 300),
+        command=" ".join(shlex.quote(shown.text(word, 300)) for word in ("flywheel", "import", location, *given)),
+        mappable=mapping is not None,
         made=moment,
         source=source,
         records=log.records,
