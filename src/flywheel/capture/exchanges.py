@@ -13,7 +13,7 @@ from typing import Any
 
 from flywheel.capture.genai_messages import answer_of, as_text, messages_of, refusal_of
 
-__all__ = ["chat_of", "draft_of_exchange", "error_text", "is_chat", "whole_of"]
+__all__ = ["chat_of", "draft_of_exchange", "error_text", "is_chat", "output_of", "whole_of"]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _PARTS = ("text", "image_url", "input_audio", "file", "refusal")
@@ -201,7 +201,8 @@ def _choices(response: Any) -> list[dict[str, Any]]:
         return [choice for one in given if isinstance(one, Mapping) for choice in _choice(one)]
     if isinstance(response.get("output"), list):
         return _of_items(response["output"])
-    message = chat_of([response]) if isinstance(response.get("role"), str) else None
+    kept = {name: response[name] for name in ("role", "content", "tool_calls", "refusal") if name in response}
+    message = chat_of([kept]) if isinstance(response.get("role"), str) else None
     if not message:
         return []
     return [{**_tidy(message[-1]), **_finish(response.get("stop_reason") or response.get("finish_reason"))}]
@@ -220,9 +221,18 @@ def _finish(reason: Any) -> dict[str, str]:
     return {"finish_reason": str(reason)} if reason else {}
 
 
+def output_of(message: Mapping[str, Any]) -> Any:
+    """The output that an assistant's message is: its text, or the message where it holds more."""
+    return answer_of([_tidy(message)])
+
+
 def _tidy(message: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer without what says nothing: empty lists and nulls, but for the content."""
-    return {key: value for key, value in message.items() if key == "content" or value not in (None, [], {})}
+    """An answer without what says nothing: empty lists and nulls, but for the content; text in parts becomes one."""
+    told = {key: value for key, value in message.items() if key == "content" or value not in (None, [], {})}
+    parts = told.get("content")
+    if isinstance(parts, list) and parts and all(part.get("type") == "text" for part in parts):
+        told["content"] = "".join(as_text(part.get("text") or "") for part in parts)
+    return told
 
 
 def _of_items(items: Sequence[Any]) -> list[dict[str, Any]]:

@@ -87,11 +87,9 @@ class MlflowTraces(RowSource):
     ) -> Iterator[dict[str, Any]]:
         """Yield the drafts of each trace, with what was said about it."""
         place = place_of(location, (self.name,), _SETTINGS)
-        if "://" not in place.path and not place.path.startswith(("sqlite:", "databricks")):
-            path = Path(place.path).expanduser()
-            if path.is_file() or not (path / "0" / "meta.yaml").is_file():
-                yield from super().read(location, mapping, after=after)
-                return
+        if "://" not in place.path and not place.path.startswith("databricks"):
+            yield from super().read(location, mapping, after=after)
+            return
         self.begin({**place.settings, **self._own(mapping)}, [])
         self.done, self.passed = 0.0, 0
         yield from self._stored(place, _since(after))

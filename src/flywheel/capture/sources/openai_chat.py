@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from flywheel.capture.exchanges import chat_of, draft_of_exchange, error_text, is_chat
-from flywheel.capture.genai_messages import answer_of
+from flywheel.capture.exchanges import chat_of, draft_of_exchange, error_text, is_chat, output_of
 from flywheel.capture.mapping import guess_mapping, shape
 from flywheel.capture.sources.row_source import RowSource, said, utc
 from flywheel.errors import InvalidConfig
@@ -68,8 +67,8 @@ class OpenAIChat(RowSource):
         if row.get("object") in ("chat.completion.chunk", "text_completion.chunk"):
             if self._chunks and self._chunks[0].get("id") != row.get("id"):
                 yield from self._streamed()
+            self._holds = "on" if self._chunks else "new"
             self._chunks.append(row)
-            self._holding = True
             return
         yield from self._streamed()
         messages = _messages(row)
@@ -86,7 +85,7 @@ class OpenAIChat(RowSource):
 
     def _streamed(self) -> Iterator[dict[str, Any]]:
         if self._chunks:
-            chunks, self._chunks, self._holding = self._chunks, [], False
+            chunks, self._chunks, self._holds = self._chunks, [], ""
             yield draft_of_exchange(None, chunks)
 
     def _conversation(self, row: dict[str, Any], messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -95,11 +94,11 @@ class OpenAIChat(RowSource):
         if self._turns == "every" and len(answers) > 1:
             known = rest.pop("id", None)
             for turn, number in enumerate(answers, 1):
-                draft = {"kind": "interaction", "input": messages[:number], "output": answer_of([messages[number]])}
+                draft = {"kind": "interaction", "input": messages[:number], "output": output_of(messages[number])}
                 last = rest if number == answers[-1] else _lasting(rest)
                 yield draft | last | ({"id": f"{known}-{turn}"} if known else {})
         elif answers and answers[-1] == len(messages) - 1:
-            yield {"kind": "interaction", "input": messages[:-1], "output": answer_of([messages[-1]])} | rest
+            yield {"kind": "interaction", "input": messages[:-1], "output": output_of(messages[-1])} | rest
         else:
             yield {"kind": "interaction", "input": messages, "output": None} | rest
 
@@ -151,9 +150,14 @@ def _preference(row: Mapping[str, Any]) -> dict[str, Any]:
     worse, better = said(row, "non_preferred_output"), said(row, "preferred_output")
     asked = draft_of_exchange(said(row, "input"), None)
     rest = beside(row, ("input", "preferred_output", "non_preferred_output"))
-    draft = asked | {"output": answer_of(chat_of(worse, "assistant") or [])}
-    right = answer_of(chat_of(better, "assistant") or [])
+    draft = asked | {"output": _answer(worse)}
+    right = _answer(better)
     return _joined(draft, rest | ({"label": right} if right is not None else {}))
+
+
+def _answer(messages: Any) -> Any:
+    found = chat_of(messages, "assistant")
+    return output_of(found[-1]) if found else None
 
 
 def beside(row: Mapping[str, Any], used: Sequence[str]) -> dict[str, Any]:
@@ -164,6 +168,10 @@ def beside(row: Mapping[str, Any], used: Sequence[str]) -> dict[str, Any]:
     placed = {field: column for field, column in guess_mapping(["input", *columns]).items() if field != "input"}
     record = shape({name: said(row, name) for name in columns}, placed)
     record.pop("kind", None)
+    if not isinstance(record.get("extra", {}), dict):
+        record["extra"] = {"extra": record["extra"]}
+    if not isinstance(record.get("context", {}), dict):
+        record.setdefault("extra", {})["context"] = record.pop("context")
     if "at" in record:
         record["at"] = utc(record["at"])
     return record

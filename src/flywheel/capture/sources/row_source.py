@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from flywheel.capture.genai_messages import parsed
 from flywheel.capture.sources.delimited import DelimitedRows
@@ -118,7 +118,8 @@ class RowSource:
         self.done = 0.0
         self.passed = 0
         self._at = _At()
-        self._holding = False
+        self._holds: Literal["", "new", "on"] = ""
+        """Is the row held back for rows to come: is it the first that is, or are there others before it?"""
 
     @property
     def cursor(self) -> str | None:
@@ -146,10 +147,10 @@ class RowSource:
         """Yield the drafts in order. The mapping may hold the source's settings; its fields are known."""
         place = place_of(location, (self.name,), self.settings)
         ranked = self._ordered(files_at(place.path))
-        self.done, self.passed, self._holding = 0.0, 0, False
+        self.done, self.passed, self._holds = 0.0, 0, ""
         self.begin({**place.settings, **self._own(mapping)}, [rank for rank, _ in ranked])
         stand = _cursor(after)
-        self._at = safe = stand
+        self._at = safe = behind = stand
         whole = max(1, sum(path.stat().st_size for _, path in ranked))
         before, finished = 0, ()
         for _, path in ranked:
@@ -166,13 +167,15 @@ class RowSource:
                     if number <= known and not seeks:
                         continue
                     here = _At(finished, mark, reader.cursor, number)
+                    end = {"": here, "new": behind, "on": safe}[self._holds]
                     for count, draft in enumerate(found, 1):
-                        self._at = here if count == len(found) and not self._holding else safe
+                        self._at = end if count == len(found) else safe
                         yield draft
-                    safe = safe if self._holding else here
+                    safe, behind = end, here
             before += size
             finished = (*finished, mark)
-            safe = safe if self._holding else _At(finished)
+            behind = _At(finished)
+            safe = safe if self._holds else behind
         self.done = 1.0
         yield from self.end()
         self._at = _At(finished)

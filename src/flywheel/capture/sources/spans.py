@@ -86,6 +86,8 @@ def _content(draft: dict[str, Any], span: Span) -> None:
     for name in ("input", "output"):
         if said[name] is not None and not (captured and draft.get(name) is not None):
             draft[name] = said[name]
+    if isinstance(span.output, Mapping) and span.output.get("model"):
+        draft["model"] = said["model"]  # the one that answered, rather than the one that was asked
     for name in ("model", "session", "user", "error"):
         if said.get(name) is not None:
             draft.setdefault(name, said[name])
