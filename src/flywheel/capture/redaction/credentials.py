@@ -20,7 +20,7 @@ _HINT = re.compile(  # the last letters of every beginning in `_TOKENS`, so that
     (?: (?<= sk- | sk_ | pk- | pk_ | rk- | rk_ | hp_ | ho_ | hu_ | hs_ | hr_ | at_ | ca_ | pa_ | ss_ | ec_ | hf_ | pm_
            | pi_ | tn_ | ys_ | sa_ | gd_ | fw_ | v1_ | v2_ | r8_ | x[a-z]- | pp- | PX- | pi- | tp- | sp- | lx- | ey-
            | AK- | EY- | ai- | ly- | --- | eyJ | AIz )
-      | (?<= lptt- | lcbt- | loas- | gl[a-z]{2}- ) )"""
+      | (?<= lpat- | lptt- | lcbt- | loas- | gl[a-z]{2}- ) )"""
 )
 _TOKENS = re.compile(
     r"""(?xs)

@@ -11,7 +11,9 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["ALONE", "BEFORE", "LETTERED", "NAMED", "is_iban", "lettered", "valid"]
+from flywheel.capture.redaction.credentials import Found
+
+__all__ = ["ALONE", "BEFORE", "LETTERED", "NAMED", "find_documents", "is_iban", "lettered", "valid"]
 
 ALONE = {
     "000-00-0000": ("us.ssn", "us.itin"),
@@ -60,7 +62,7 @@ NAMED = {
 
 LETTERED = r"""
       (?<=[A-Za-z][0-9]) (?:
-        (?<=(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]) (?=[0-9]) (?= (?P<iban>[0-9](?:[\ -]?[A-Za-z0-9]){10,30}+) )
+        (?<=(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]) (?=[0-9]) (?= (?P<iban>[0-9](?:\ ?[A-Za-z0-9]){10,30}+) )
       | (?<=(?<![A-Za-z0-9])[A-Z]{2}[0-9]) (?= (?P<nino>[0-9](?:\ ?[0-9]{2}){2}\ ?[A-D])(?![A-Za-z0-9]) )
       | (?<=(?<![A-Za-z0-9])[XYZxyz][0-9]) (?= (?P<nie>[0-9]{6}-?[A-Za-z])(?![A-Za-z0-9]) )
       | (?<=(?<![A-Za-z0-9])[A-Za-z]{6}[0-9]) (?= (?P<fiscale>[0-9L-Vl-v][A-EHLMPRSTa-ehlmprst][0-9L-Vl-v]{2}[A-Za-z]
@@ -100,6 +102,11 @@ _IBAN_LENGTHS = {  # SWIFT, IBAN Registry (ISO 13616)
     29: "BR EG PS QA UA", 30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
 _IBAN_LENGTH = {country: length for length, countries in _IBAN_LENGTHS.items() for country in countries.split()}
+_DOCUMENT = re.compile(
+    r"""(?ix) (?: passport | passeport | pasaporte | reisepass(?:nummer)? | (?:driver'?s?|driving) \ licen[cs]e )
+    [\ ]? (?: numbers? | no\.? | nr\.? | id | \# )? [\ ]? (?: is | was | ist | est | es | : | = )? [\ ]{0,2}
+    ([A-Z0-9][A-Z0-9-]{4,17}) (?![\w-])"""
+)
 _NOT_ALNUM = re.compile(r"[^A-Za-z0-9]")
 
 
@@ -113,6 +120,20 @@ def is_iban(compact: str) -> bool:
     return int("".join(str(int(letter, 36)) for letter in turned)) % 97 == 1
 
 
+def find_documents(text: str, found: Found) -> str:
+    """Replace the number of a passport or a driving licence behind these words: it has no form of its own."""
+    if "icen" not in text and "assport" not in text and "asaporte" not in text and "eisepass" not in text:
+        return text
+
+    def one(match: re.Match[str]) -> str:
+        if sum(sign.isdigit() for sign in match.group(1)) < 4:
+            return match.group()
+        found["national id"] += 1
+        return match.group()[: match.start(1) - match.start()] + "[national id]"
+
+    return _DOCUMENT.sub(one, text)
+
+
 def lettered(form: str, plain: str, start: int, end: int) -> tuple[str, int]:
     """Judge what an expression of `LETTERED` saw: its kind (empty if it is none) and where it ends."""
     if form == "iban":
@@ -120,7 +141,7 @@ def lettered(form: str, plain: str, start: int, end: int) -> tuple[str, int]:
         return ("iban", end) if end else ("", 0)
     if form in ("nino", "spaced"):
         return ("", 0) if _NO_NINO.match(plain, start) else ("national id", end)
-    return ("national id", end) if valid(_MODULE[form], plain[start:end]) else ("", 0)
+    return ("national id", end) if valid(_MODULE[form], plain[start:end].replace(".", "")) else ("", 0)
 
 
 def _iban_end(plain: str, start: int, end: int) -> int:
@@ -146,4 +167,4 @@ def _module(name: str) -> Any:
 def valid(name: str, written: str) -> bool:
     """Ask python-stdnum whether a number is a valid one of the kind `name` (`"nl.bsn"`); True where it is absent."""
     module = _module(name)
-    return module is None or bool(module.is_valid(written))
+    return module is None or bool(module.is_valid(written.replace(" ", "")))

@@ -45,6 +45,13 @@ _MONEY_AFTER = re.compile(
 )
 _EXTENSION = re.compile(r"[ ,]{0,2}(?:x|ext\.?|extension|#)[ .:]{0,2}[0-9]{1,6}(?![\w])", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]+")
+_NOT_DIGIT = re.compile(r"[^0-9]+")
+_LONG_RUN = 160  # characters; longer ones are rows of numbers
+_USUAL = re.compile(
+    r"(?<![0-9])(?:[0-9]{12,19}|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5}"
+    r"|(?P<ssn>[0-9]{3}-[0-9]{2}-[0-9]{4}))(?![0-9])"
+)
+_HELD = re.compile(r"[^0-9\]\0]+")  # words do not speak across other numbers, removed things or texts
 _CUT = re.compile(r"[0-9\[\0]")
 _UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
 
@@ -109,6 +116,8 @@ def find_numbers(text: str, plans: Plans, key: str, found: Found) -> str:
         digits = plain[start:end]
         if 12 <= end - start <= 19 and digits.isdigit() and is_card(digits) and not plain[end : end + 1].isalpha():
             spans.append((start, end, "card"))
+        elif end - start > _LONG_RUN:
+            _in_long(plain, start, end, spans)
         elif end - start >= 7:
             _Run(plain, start, end, before, plans, key).look(spans)
         before = end
@@ -123,6 +132,20 @@ def find_numbers(text: str, plans: Plans, key: str, found: Found) -> str:
             done = end
     parts.append(text[done:])
     return "".join(parts)
+
+
+def _in_long(plain: str, start: int, end: int, spans: list[Span]) -> None:
+    """Find cards and social security numbers, as they are usually grouped, in a long row of numbers: a vector, a table.
+
+    To try every window of such a row would take microseconds a number, and find telephone numbers in pixels.
+    """
+    for match in _USUAL.finditer(plain, start, end):
+        written = match.group()
+        if match.lastgroup == "ssn":
+            if valid("us.ssn", written):
+                spans.append((*match.span(), "national id"))
+        elif is_card(_NOT_DIGIT.sub("", written)):
+            spans.append((*match.span(), "card"))
 
 
 class _Run:
@@ -165,6 +188,8 @@ class _Run:
 
     def _is_card(self, first: int, last: int, plausible: bool) -> bool:
         digits = self._digits(first, last)
+        if first == 0 and self.plain[self.start - 1 : self.start] == "+":
+            return False
         if is_card(digits):
             return (plausible or self.said == "card") and not (last > first and self._in_uuid(self._from(first)))
         return first == 0 and is_card(digits, branded=False) and self.said == "card"
@@ -206,10 +231,8 @@ class _Run:
         """What the nearest word in front says the number is, else what its key says."""
         if self._around is None:
             window = self.plain[max(self.before, self.start - _NEAR) : self.start]
-            cut = max(window.rfind("]"), window.rfind("\0"))
-            if cut >= 0:
-                window = window[cut + 1 :]
-            self._around = said_before(window) or self.key
+            held = _HELD.match(window[::-1])
+            self._around = said_before(window[-held.end() :] if held else "") or self.key
         return self._around
 
     @property
@@ -286,18 +309,29 @@ class _Run:
         if plus:
             return self.plans.international(digits)
         said = self.said if place == 0 or self.said == self.follows else ""
-        if digits[:2] == "00" and digits[2:3] != "0" and said != "other" and self.plans.international(digits[2:]):
+        if (
+            place == 0
+            and digits[:2] == "00"
+            and digits[2:3] != "0"
+            and said != "other"
+            and self.plans.international(digits[2:])
+        ):
             return last > place or said == "phone" or len(digits) >= 12
         if said == "phone":
             return len(digits) <= 15
-        if last == place or said == "other" or not self._is_plain(place, last):
+        cut = place > 0 or last + 1 < len(self.shape.groups)
+        if last == place or said == "other" or not self._is_plain(place, last, cut):
             return False
+        if len(digits) <= 13 and (said == "number" or (not said and self.said_behind == "phone")):
+            return True
         return self.plans.national(digits, self.shape.sizes[place : last + 1])
 
-    def _is_plain(self, place: int, last: int) -> bool:
-        """No years, no sum of money, no decimals: what only looks like a national telephone number."""
+    def _is_plain(self, place: int, last: int, cut: bool) -> bool:
+        """No years, no sum of money, no decimals, and not `cut` out of a longer row of numbers with blanks between."""
         written = self.plain[self._from(place) : self._to(last)]
         dots, blanks = "." in written, " " in written
+        if cut and blanks and "(" not in written:
+            return False
         if dots and ((last == place + 1 and not blanks) or (blanks and "(" not in written)):
             return False
         if _YEARS.fullmatch(written):
@@ -313,7 +347,8 @@ def _around(plain: str, start: int, end: int) -> tuple[int, int]:
     """Take in the `+`, an opening bracket and an extension that belong to a telephone number."""
     if start and plain[start - 1] in "+(":
         start -= 1
-        if plain[start] == "(" and start and plain[start - 1] == "+":
+        other = "+" if plain[start] == "(" else "("
+        if start and plain[start - 1] == other and (other == "+" or ")" in plain[start:end]):
             start -= 1
     if plain[end : end + 1] in ("x", "X", "e", "E", " ", ",", "#"):
         extension = _EXTENSION.match(plain, end)

@@ -132,7 +132,8 @@ def _plan(region: str) -> tuple[list[str], bool, list[str]] | None:
     ]
     groupings = []
     for form in plan.number_format or main.number_format:
-        if form.national_prefix_formatting_rule and not form.national_prefix_optional_when_formatting:
+        rule = form.national_prefix_formatting_rule
+        if rule and "0" in rule and not form.national_prefix_optional_when_formatting:
             continue
         written = form.pattern.replace(")(", ") (").replace("(", "(?:")
         if " " in written:

@@ -27,7 +27,8 @@ class Shape:
 
     groups: tuple[tuple[int, int], ...]
     cards: tuple[tuple[int, int, bool], ...]
-    """Windows of 12 to 19 digits, longest first for each beginning; whether they are no list of small numbers."""
+    """Windows of 12 to 19 digits, longest first for each beginning; whether they are evenly written,
+    and no list of small numbers."""
     alone: dict[int, tuple[tuple[int, tuple[str, ...]], ...]]
     """First group → last groups of windows with the form of an id, and the ids of that form."""
     closes: tuple[bool, ...]
@@ -72,7 +73,8 @@ def _work_out(zeros: str) -> Shape:
                 break
             size = last - first + 1
             if digits >= 12:
-                windows.append((first, last, size == 1 or digits >= 3 * size))
+                between = set(zeros[groups[first][0] : end].split("0")) - {""}
+                windows.append((first, last, len(between) < 2 and digits >= 3 * size))
             names = ALONE.get(zeros[groups[first][0] : end]) if size <= _MOST_GROUPS else None
             if names:
                 forms.append((last, names))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from flywheel.capture.redaction.credentials import Found, find_assigned, find_bearer, find_login, find_tokens
+from flywheel.capture.redaction.ids import find_documents
 from flywheel.capture.redaction.network import find_emails, find_ipv4, find_ipv6
 from flywheel.capture.redaction.numbers import find_numbers, has_foreign_digits
 from flywheel.capture.redaction.phones import Plans
@@ -112,5 +113,6 @@ def _once(text: str, rules: int, wary: bool, plans: Plans, key: str, found: Foun
     if rules & _FOUR and text.count(".") > 2:
         text = find_ipv4(text, found)
     if rules & _NUMBER:
+        text = find_documents(text, found)
         text = find_numbers(text, plans, key, found)
     return text

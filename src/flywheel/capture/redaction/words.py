@@ -14,11 +14,12 @@ __all__ = ["meaning_of_key", "said_after", "said_before"]
 _NOUNS = {
     "phone": "phone phones telephone telephones tel telefon* téléphone telephone* teléfono telefono telefone"
     " telefoon tlf mobile mobiles mobil móvil movil cell cellphone cellular* celular handy fax whatsapp sms"
-    " hotline pager msisdn rufnummer* handynummer desk",
+    " hotline landline voicemail switchboard pager"
+    " msisdn rufnummer* handynummer desk",
     "card": "card cards visa mastercard master_card amex american_express maestro cc kreditkarte* karte carte"
     " tarjeta carta",
     "ssn": "ssn ssns itin social_security",
-    "steuer": "steuer* idnr tax_id tin",
+    "steuer": "steuer* steuer_id idnr tax_id tin",
     "bsn": "bsn burgerservice* sofi sofinummer",
     "pesel": "pesel*",
     "personnummer": "personnummer personnr person_nummer samordningsnummer fødselsnummer fodselsnummer fnr hetu"
@@ -51,9 +52,11 @@ _VERBS = {
     " plz postcode bestell* rechnung* commande facture pedido factura population total amount price sum timestamp size"
     " bytes hash commit patent doi arxiv",
 }
-_NEUTRAL = frozenset(("number", "numbers", "no", "nr", "num", "value", "raw", "e164", "home", "work"))
+_NEUTRAL = frozenset(("number", "numbers", "nummer", "numero", "número", "numéro", "numer"))
+_KEY_ENDS = _NEUTRAL | {"no", "nr", "num", "value", "raw", "e164", "home", "work"}
 _WORD = re.compile(r"[^\W\d_]+")
 _PREFIX = 5
+_MOST_WORDS, _MOST_WORDS_AFTER = 6, 4  # between the one that speaks and the number
 
 
 def _table(*lists: dict[str, str]) -> tuple[dict[str, str], dict[str, list[tuple[str, str]]]]:
@@ -71,7 +74,8 @@ def _table(*lists: dict[str, str]) -> tuple[dict[str, str], dict[str, list[tuple
 
 _TEXT = _table(_VERBS, _NOUNS)
 _KEYS = _table(_NOUNS)
-_STARTS = frozenset(word.split()[-1][:2] for word in (*_TEXT[0], *_TEXT[1]))
+_BEHIND = _table(_NOUNS, {"phone": "office"})
+_STARTS = frozenset(word.split()[-1][:2] for word in (*_TEXT[0], *_TEXT[1], *_BEHIND[0]))
 _SECONDS = frozenset(pair.split()[1] for pair in _TEXT[0] if " " in pair)
 
 
@@ -83,7 +87,7 @@ def _group(words: list[str], place: int, table: tuple[dict[str, str], dict[str, 
         return group
     if group := whole.get(word):
         return group
-    if len(word) > _PREFIX:
+    if len(word) >= _PREFIX:
         for beginning, group in begins.get(word[:_PREFIX], ()):
             if word.startswith(beginning):
                 return group
@@ -91,23 +95,27 @@ def _group(words: list[str], place: int, table: tuple[dict[str, str], dict[str, 
 
 
 def said_before(text: str) -> str:
-    """What the words in front of a number say it is: the group of the nearest that says anything.
+    """What the words in front of a number say it is: the group of the nearest that says anything, or just "number".
 
     >>> said_before("My order; please call me at "), said_before("the phone, for order no. ")
     ('phone', 'other')
     """
     words = _WORD.findall(text.lower())
-    for place in range(len(words) - 1, -1, -1):
+    for place in range(len(words) - 1, max(-1, len(words) - 1 - _MOST_WORDS), -1):
         if words[place][:2] in _STARTS and (group := _group(words, place, _TEXT)):
             return group
-    return ""
+    return "number" if not _NEUTRAL.isdisjoint(words) else ""
 
 
 def said_after(text: str) -> str:
-    """What the words behind a number say it was."""
-    words = _WORD.findall(text.lower())
+    """What the words right behind a number say it was: a noun such as "fax" or "BSN".
+
+    >>> said_after(" is my mobile number"), said_after(" people called us")
+    ('phone', '')
+    """
+    words = _WORD.findall(text.lower())[:_MOST_WORDS_AFTER]
     for place, word in enumerate(words):
-        if word[:2] in _STARTS and (group := _group(words, place, _TEXT)):
+        if word[:2] in _STARTS and (group := _group(words, place, _BEHIND)):
             return group
     return ""
 
@@ -120,6 +128,6 @@ def meaning_of_key(words: str) -> str:
     ('phone', '', '')
     """
     parts = words.split()
-    while parts and parts[-1] in _NEUTRAL:
+    while parts and parts[-1] in _KEY_ENDS:
         parts.pop()
     return _group(parts, len(parts) - 1, _KEYS) if parts else ""
