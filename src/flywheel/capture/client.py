@@ -183,7 +183,7 @@ class Connection:
         before this returns, so it may be changed afterwards. A record that cannot be written is counted in `stats()`
         under `invalid`, never raised (unless the connection is strict).
         """
-        own = str(id) if id is not None else fresh_id(at.timestamp() if isinstance(at, datetime) else None)
+        own = id if type(id) is str else _own_id(id, at)
         try:
             if consent is False:  # nothing of it leaves the product but that there was one
                 input = output = scores = confidence = latency_ms = error = model = user = session = context = None
@@ -241,7 +241,7 @@ class Connection:
 
         The fields are those of `Flywheel.feedback`. The interaction may arrive later than its feedback.
         """
-        own = str(id) if id is not None else fresh_id(at.timestamp() if isinstance(at, datetime) else None)
+        own = id if type(id) is str else _own_id(id, at)
         said: list[str] = []
         try:
             record: dict[str, Any] = {
@@ -390,18 +390,29 @@ class Connection:
 
     def _unfit(self, problem: Exception) -> None:
         """A record that cannot be taken: raised when strict, else counted, and told by the background."""
+        cause = problem
         if not isinstance(problem, InvalidRecord):
             problem = InvalidRecord(
                 "record",
-                f"it cannot be written as JSON ({type(problem).__name__}: {str(problem)[:200]})",
+                f"it cannot be written as JSON ({type(problem).__name__})",
                 "Pass text, finite numbers, true, false, null, lists and dicts",
             )
         if self._strict:
-            raise problem
+            raise problem from cause
         self._outbox.refuse("too large" if problem.problem.startswith("the record is larger") else "invalid")
         self._courier.complaint = problem.field
         if not self._started:
             self._start()
+
+
+def _own_id(given: Any, at: Any) -> str:
+    """An id for a record that has none, or one that is no text; whatever it is, there will be an id."""
+    try:
+        if given is not None:
+            return str(given)
+        return fresh_id(at.timestamp() if isinstance(at, datetime) else None)
+    except Exception as problem:  # a door into somebody's product: objects may do anything
+        return f"{fresh_id()}-{type(problem).__name__}"
 
 
 def _check(kind: str, record: dict[str, Any], limit: int) -> None:

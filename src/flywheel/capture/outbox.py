@@ -9,6 +9,7 @@ __all__ = ["FEEDBACK", "INTERACTION", "Outbox"]
 
 INTERACTION, FEEDBACK = "interaction", "feedback"
 _BESIDE = 64  # what a line costs in memory beside its bytes
+_STAMP = 48  # what it may grow by when it is stamped with the time it was sent
 
 
 class Outbox:
@@ -36,7 +37,7 @@ class Outbox:
 
     def put(self, kind: str, line: bytes) -> None:
         """Leave a line; when the memory is full it is dropped and counted, and what was there before stays."""
-        size = len(line) + _BESIDE
+        size = len(line) + _BESIDE + _STAMP
         with self._lock:
             self.logged += 1
             if self.held + size > self._most:
@@ -75,14 +76,15 @@ class Outbox:
         return taken
 
     def let_go(self, lines: list[bytes]) -> None:
-        """Give back the room of lines that were taken."""
+        """Give back the room of lines that were made ready."""
         size = sum(map(len, lines)) + _BESIDE * len(lines)
         with self._lock:
             self.held -= size
 
     def hold(self, lines: list[bytes], before: list[bytes]) -> None:
-        """Lines took the place of others (redacted, stamped): hold as much as they need."""
-        size = sum(map(len, lines)) - sum(map(len, before)) + _BESIDE * (len(lines) - len(before))
+        """Lines that are ready (redacted, stamped) took the place of those that were taken: hold what they need."""
+        size = sum(map(len, lines)) + _BESIDE * len(lines)
+        size -= sum(map(len, before)) + (_BESIDE + _STAMP) * len(before)
         with self._lock:
             self.held += size
 
