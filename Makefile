@@ -12,7 +12,7 @@ RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
-	bench-demo bench-gate bench-spin bench-startup bench
+	bench-demo bench-gate bench-spin bench-startup bench-ingest bench
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -64,6 +64,15 @@ bench-spin: $(VENV)/demo.stamp ## Measure time and memory of a spin as the log g
 
 bench-startup: $(VENV)/demo.stamp ## Measure `import flywheel` and `flywheel --help`
 	@$(BIN)/python bench/startup.py $(ARGS)
+
+bench-ingest: $(VENV)/dev.stamp .bench-venv-ingest/made.stamp ## Measure durable records a second beside MLflow and Phoenix
+	@$(BIN)/python bench/ingest.py $(ARGS)
+
+.bench-venv-ingest/made.stamp: bench/peers-ingest.txt
+	@echo "Installing MLflow and Phoenix into .bench-venv-ingest (some minutes the first time) ..."
+	@test -x .bench-venv-ingest/bin/python || $(PYTHON) -m venv .bench-venv-ingest
+	@.bench-venv-ingest/bin/python -m pip --disable-pip-version-check --quiet install -r bench/peers-ingest.txt
+	@touch $@
 
 bench: bench-startup bench-gate bench-demo bench-spin ## Run every benchmark
 

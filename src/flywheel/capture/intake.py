@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from flywheel.capture.drafts import Limits, feedback_of, interaction_of
-from flywheel.capture.spoken import read_spoken
+from flywheel.capture.spoken import looks_plain, read_spoken
 from flywheel.capture.wire import records_in
 from flywheel.errors import InvalidRecord, Undecodable
 from flywheel.store import Letter
@@ -101,11 +101,12 @@ class Intake:
         batch = _Batch(self._recorder, self._limits, source, at or datetime.now(UTC))
         try:
             records = records_in(body, lines=lines, limit=self._limits.max_bytes)
+            plain = looks_plain(body)
             for raw in records:
                 if isinstance(raw, str):
                     batch.too_long(raw)
                 elif kind == "interaction":
-                    batch.quick(raw)
+                    batch.quick(raw, plain)
                 else:
                     batch.raw(raw, kind)
         except Undecodable as problem:
@@ -153,9 +154,9 @@ class _Batch:
         self._ids: list[str | None] = []
         self._reasons: dict[int, str] = {}
 
-    def quick(self, raw: bytes) -> None:
+    def quick(self, raw: bytes, plain: bool) -> None:
         """An interaction as JSON: the quick way if it is as it should be, else the careful one."""
-        spoken = read_spoken(raw)
+        spoken = read_spoken(raw, plain=plain)
         if spoken is None:
             self.raw(raw, "interaction")
         elif not self._recorder.consents(spoken.consent):

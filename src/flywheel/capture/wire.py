@@ -55,31 +55,33 @@ def _array(body: bytes | bytearray, limit: int) -> list[bytes | str]:
 def _carefully(body: bytes | bytearray, limit: int) -> list[bytes | str]:
     """Cut a large array token by token, and stop at the first sign that it is not a list of records."""
     found: list[bytes | str] = []
-    depth, begun, last = 0, -1, -1
+    opened: list[int] = []
+    begun, last = -1, -1
     for token in _TOKEN.finditer(body):
         sign = body[token.start()]
-        if depth == 1 and sign in b",]":
+        if len(opened) == 1 and sign in b",]":
             part = bytes(body[begun : token.start()]).strip(_SPACE)
             if part or sign == 44 or found:
                 found.append(part if len(part) <= limit else _long(len(part), limit))
             begun = token.end()
         if sign in b"[{":
-            if depth == 0:
+            if not opened:
                 if body[: token.start()].strip(_SPACE) or sign != 91 or last >= 0:
                     raise _not_json("it does not begin with [")
                 begun = token.end()
-            depth += 1
-            if depth > _DEEPEST + 1:
+            opened.append(sign)
+            if len(opened) > _DEEPEST + 1:
                 raise _deep()
         elif sign in b"]}":
-            depth -= 1
-            if depth == 0:
+            if not opened or sign - opened.pop() != 2:  # each closing sign stands two behind its opening one
+                raise _not_json(f"a bracket does not fit at byte {token.start()}")
+            if not opened:
                 last = token.end()
         if len(found) > MOST_RECORDS:
             raise _many()
-        if depth and token.end() - begun > 8 * limit:
+        if opened and token.end() - begun > 8 * limit:
             raise TooLarge(f"one record of the array is larger than {8 * limit:,} bytes. Send it apart, or smaller")
-    if depth or last < 0 or body[last:].strip(_SPACE):
+    if opened or last < 0 or body[last:].strip(_SPACE):
         raise _not_json("it does not end with its ]")
     return found
 

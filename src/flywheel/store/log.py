@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from flywheel.errors import FlywheelError, InvalidRecord, NotFound
 from flywheel.records import Feedback, Interaction
@@ -35,10 +37,33 @@ _KINDS = {codec.INTERACTION: "interaction", codec.FEEDBACK: "feedback"}
 _Fact = tuple[int, str, str | None, bytes]  # kind, id, interaction a feedback speaks of, body
 _New = tuple[int, int, str, str | None, int, bytes]  # seq, kind, id, about, received, body
 
-# What is asked often is built once; the ids come with each call.
+# What is asked often is built once: building a statement costs more than running it. The ids come with each call.
 _ids: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
 _BODIES = sa.select(facts.c.id, facts.c.body).where(facts.c.kind == sa.bindparam("kind"), facts.c.id.in_(_ids))
 _ABOUT = sa.select(facts.c.seq, facts.c.body).where(facts.c.about.in_(_ids))
+_of_kind = sa.select(facts.c.id, facts.c.body).where(facts.c.kind == sa.bindparam("kind"))
+_KNOWN: dict[str, sa.Select[Any]] = {  # any number of ids as one value, so that the text of the question stays the same
+    "sqlite": _of_kind.where(
+        facts.c.id.in_(sa.select(sa.func.json_each(sa.bindparam("ids", type_=sa.Text)).table_valued("value").c.value))
+    ),
+    "postgresql": _of_kind.where(facts.c.id == sa.any_(sa.bindparam("ids", type_=ARRAY(sa.Text)))),
+}
+_PEN = sa.select(tally.c.seq).with_for_update()
+_ADD = tally.update().values(
+    {
+        tally.c.seq: sa.bindparam("last"),
+        **{
+            tally.c[name]: tally.c[name] + sa.bindparam(f"more_{name}")
+            for name in ("interactions", "feedback", "duplicates", "conflicts", "dead_letters")
+        },
+    }
+)
+_COUNT = (
+    counters.update()
+    .where(counters.c.name == sa.bindparam("counter"))
+    .values(value=counters.c.value + sa.bindparam("more"))
+)
+_INSERTS: dict[str, Any] = {}  # by dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +387,7 @@ def _storable(text: str) -> str:
 
 def _store(connection: sa.Connection, batches: list[_Batch]) -> list[Appended]:
     """Write batches in order in the caller's transaction; say what became of each."""
-    seq: int = connection.scalars(sa.select(tally.c.seq).with_for_update()).one()
+    seq: int = connection.scalars(_PEN).one()
     known = _known(connection, batches)
     new: list[_New] = []
     kept: dict[tuple[int, str, str], dict[str, Any]] = {}
@@ -406,14 +431,15 @@ def _store(connection: sa.Connection, batches: list[_Batch]) -> list[Appended]:
     letters.write()
     _count(connection, counted)
     connection.execute(
-        tally.update().values(
-            seq=seq,
-            interactions=tally.c.interactions + counts[codec.INTERACTION],
-            feedback=tally.c.feedback + counts[codec.FEEDBACK],
-            duplicates=tally.c.duplicates + sum(answer.duplicates for answer in answers),
-            conflicts=tally.c.conflicts + sum(answer.conflicts for answer in answers),
-            dead_letters=tally.c.dead_letters + sum(answer.letters for answer in answers),
-        )
+        _ADD,
+        {
+            "last": seq,
+            "more_interactions": counts[codec.INTERACTION],
+            "more_feedback": counts[codec.FEEDBACK],
+            "more_duplicates": sum(answer.duplicates for answer in answers),
+            "more_conflicts": sum(answer.conflicts for answer in answers),
+            "more_dead_letters": sum(answer.letters for answer in answers),
+        },
     )
     return answers
 
@@ -446,17 +472,17 @@ class _Letters:
 def _count(connection: sa.Connection, counted: Counter[str]) -> None:
     """Add to the books. The tally's row is held, so nobody else adds at the same moment."""
     for name, more in counted.items():
-        if not more:
-            continue
-        same = counters.c.name == name
-        if not connection.execute(counters.update().where(same).values(value=counters.c.value + more)).rowcount:
+        if more and not connection.execute(_COUNT, {"counter": name, "more": more}).rowcount:
             connection.execute(counters.insert().values(name=name, value=more))
 
 
 def _insert(connection: sa.Connection, new: list[_New]) -> None:
     """Hand the rows to the driver as they are: SQLAlchemy's care for each value costs more than writing it."""
     names = [column.name for column in facts.columns]
-    compiled = facts.insert().compile(dialect=connection.dialect, column_keys=names)
+    dialect = connection.dialect
+    if dialect.name not in _INSERTS:
+        _INSERTS[dialect.name] = facts.insert().compile(dialect=dialect, column_keys=names)
+    compiled = _INSERTS[dialect.name]
     if compiled.positional:
         order = [names.index(name) for name in cast(list[str], compiled.positiontup)]
         rows: Any = new if order == list(range(len(names))) else [tuple(row[i] for i in order) for row in new]
@@ -468,11 +494,15 @@ def _insert(connection: sa.Connection, new: list[_New]) -> None:
 def _known(connection: sa.Connection, batches: list[_Batch]) -> dict[tuple[int, str], bytes]:
     """The bodies already stored under the ids of these batches."""
     known: dict[tuple[int, str], bytes] = {}
+    kind_of_database = connection.dialect.name
     for kind in (codec.INTERACTION, codec.FEEDBACK):
-        ids = [fact[1] for batch in batches for fact in batch.facts if fact[0] == kind]
-        for part in _parts(ids):
-            for key, body in connection.execute(_BODIES, {"kind": kind, "ids": part}):
-                known[kind, key] = bytes(body)
+        ids: Any = [fact[1] for batch in batches for fact in batch.facts if fact[0] == kind]
+        if not ids:
+            continue
+        if kind_of_database == "sqlite":
+            ids = msgspec.json.encode(ids).decode()
+        for key, body in connection.execute(_KNOWN[kind_of_database], {"kind": kind, "ids": ids}):
+            known[kind, key] = bytes(body)
     return known
 
 
