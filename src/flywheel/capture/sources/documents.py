@@ -208,6 +208,9 @@ def json_value(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if hasattr(value, "nanoseconds") and hasattr(value, "months"):  # Arrow's interval
+        seconds = value.days * 86_400 + value.nanoseconds / 1e9
+        return f"P{value.months}MT{seconds:g}S" if value.months else seconds
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
     if isinstance(value, UUID):

@@ -147,7 +147,7 @@ def _key(place: Place, table: Any) -> str:
             f"no column of {place.shown} can be sorted by, so that reading could go on. Read a view of it"
         )
     plain = {name.lower(): name for name in reversed(sortable)}
-    return next((plain[name] for name in _KEYS if name in plain), sortable[0])
+    return str(next((plain[name] for name in _KEYS if name in plain), sortable[0]))
 
 
 @contextmanager
@@ -243,9 +243,10 @@ def _said(place: Place, call: Callable[[], Any]) -> Any:
         return call()
     except FlywheelError:
         raise
-    except ModuleNotFoundError as missing:
+    except ImportError:
+        kind = place.path.partition(":")[0]
         raise MissingExtra(
-            f"{place.shown} needs {missing.name!r}, which is not installed. Run: pip install {missing.name}"
+            f"{place.shown} needs a driver that is not installed. Run: pip install 'ibis-framework[{kind}]'"
         ) from None
     except Exception as problem:  # each driver has errors of its own, known by name only (PEP 249)
         told = f"{type(problem).__name__}: {_without_password(str(problem), place.path)}"
