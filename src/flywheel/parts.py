@@ -14,7 +14,7 @@ from flywheel.store import Store
 
 if TYPE_CHECKING:
     from flywheel.capture import Intake, Recorder
-    from flywheel.govern import Keys
+    from flywheel.govern import Erasure, Keys, Retention
     from flywheel.ports import Detector, Embedder, Labeler, Model, Progress, Task, Trainer
 
 __all__ = ["Parts"]
@@ -44,13 +44,19 @@ class Parts:
     def _recorder(self) -> Recorder:
         from flywheel import capture
 
+        from flywheel.capture.policy import Policy
+
         privacy = self.config.privacy
+        regions = {"regions": privacy.phone_regions} if privacy.redactor in ("patterns", "presidio") else {}
+        key = capture.pseudonym_key(self.folder, self._store.state) if privacy.pseudonyms else None
+        policy = Policy.from_config(privacy, key)
         return capture.Recorder(
             self._store.log,
-            redactor=plugins.create("redactors", privacy.redactor),
-            pseudonym_key=capture.pseudonym_key(self.folder, self._store.state) if privacy.pseudonyms else None,
+            redactor=plugins.create("redactors", privacy.redactor, **regions),
+            pseudonym_key=key,
             max_record_bytes=self.config.store.max_record_bytes,
             consent_required=privacy.consent == "required",
+            policy=policy if policy.active else None,
         )
 
     @cached_property
@@ -102,6 +108,24 @@ class Parts:
         from flywheel.govern import Trail
 
         return Trail(self._store.state)
+
+    @cached_property
+    def _erasure(self) -> Erasure:
+        from flywheel.capture.identity import known_as, pseudonym_ring
+        from flywheel.curate.erased import remade
+        from flywheel.govern import Erasure
+
+        def names(user: str) -> list[str]:
+            keyed = self.config.privacy.pseudonyms or (self.folder / "pseudonym.key").exists()
+            return known_as(user, pseudonym_ring(self.folder, self._store.state) if keyed else [])
+
+        return Erasure(self._store, self._trail, name=self.name, known_as=names, remake=remade)
+
+    @cached_property
+    def _retention(self) -> Retention:
+        from flywheel.govern import Retention
+
+        return Retention(self._store, self._trail, self.config.retention)
 
     @cached_property
     def _queue(self) -> Any:

@@ -20,7 +20,7 @@ import pytest
         (["spins", "1"], dict),
         (["datasets"], list),
         (["releases"], list),
-        (["trail"], list),
+        (["audit-trail"], list),
         (["doctor"], list),
         (["settings"], dict),
         (["predict", "where is my card", "--no-log"], list),

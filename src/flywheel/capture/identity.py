@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,18 @@ from flywheel.errors import CorruptStore, StoreUnavailable
 if TYPE_CHECKING:
     from flywheel.store import State
 
-__all__ = ["new_id", "pseudonym", "pseudonym_key"]
+__all__ = [
+    "forget_pseudonyms",
+    "known_as",
+    "new_id",
+    "pseudonym",
+    "pseudonym_key",
+    "pseudonym_ring",
+    "rotate_pseudonyms",
+]
 
 _KEY_BYTES = 32
+_DIGEST_BYTES = 16
 _TAIL_BITS = 74  # what a UUIDv7 has left beside the time, the version and the variant
 
 
@@ -110,9 +119,11 @@ def pseudonym_key(folder: Path, state: State | None = None) -> bytes:
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
     if state is not None:
-        seen = hashlib.sha256(b"flywheel pseudonym key" + key).hexdigest()[:32]
+        seen = _fingerprint(key)
         if fingerprint is None:
             state.set("pseudonym_key", seen)
+        elif fingerprint != seen and state.get("pseudonym_next") == seen:
+            _settle(state, fingerprint, seen, datetime.now(UTC))  # a rotation was cut off after the key was there
         elif fingerprint != seen:
             raise CorruptStore(
                 f"{path} is not the key that this flywheel's users were stored under. Put the right one back"
@@ -120,14 +131,110 @@ def pseudonym_key(folder: Path, state: State | None = None) -> bytes:
     return key
 
 
-def _make_key(path: Path) -> None:
+def pseudonym_ring(folder: Path, state: State | None = None) -> list[bytes]:
+    """Every key that users may be stored under: the current one, then the older ones, the last retired first.
+
+    The older ones lie in `folder/pseudonym.keys/`, each under its fingerprint. Raises `CorruptStore` when one that is
+    still needed is missing: users stored under it could not be found.
+    """
+    keys = [pseudonym_key(folder, state)]
+    retired: dict[str, str] = (state.get("pseudonym_ring") if state is not None else None) or {}
+    ring = folder / "pseudonym.keys"
+    for name in sorted(retired, key=lambda name: retired[name], reverse=True):
+        path = ring / name
+        if not path.is_file() or _fingerprint(path.read_bytes()) != name:
+            raise CorruptStore(
+                f"{path}, the key of users stored before {retired[name]}, is missing or not the right one. Put it back "
+                "from your backup, or let it go for good with: flywheel pseudonyms forget --older-than 0d"
+            )
+        keys.append(path.read_bytes())
+    if state is None and ring.is_dir():
+        keys += [path.read_bytes() for path in sorted(ring.iterdir()) if len(path.name) == 2 * _DIGEST_BYTES]
+    return keys
+
+
+def known_as(name: str, keys: list[bytes]) -> list[str]:
+    """Everything a user of this name may be stored as: pseudonyms under each key, and without any.
+
+    >>> len(known_as("ana", [bytes(32)]))
+    4
+    """
+    found = [pseudonym(key, name, prefix) for key in (*keys, None) for prefix in ("u", "id")]
+    return list(dict.fromkeys(found))
+
+
+def rotate_pseudonyms(folder: Path, state: State, at: datetime) -> str:
+    """Make a new current key and keep the old one in the ring; return the new one's fingerprint.
+
+    From the next opening of the flywheel the same user gets a new pseudonym. A kill at any point leaves either key as
+    the current one and loses none. Hold a lock: two rotations must not run at once.
+    """
+    old, path, ring = pseudonym_key(folder, state), folder / "pseudonym.key", folder / "pseudonym.keys"
+    ring.mkdir(mode=0o700, exist_ok=True)
+    if not (ring / _fingerprint(old)).exists():
+        _make_key(ring / _fingerprint(old), old)
+    _sync(ring)
+    new, draft = secrets.token_bytes(_KEY_BYTES), folder / "pseudonym.key.next"
+    draft.unlink(missing_ok=True)  # of a rotation that was cut off before its key took effect
+    _make_key(draft, new)
+    state.set("pseudonym_next", _fingerprint(new))
+    draft.replace(path)
+    _sync(folder)
+    _settle(state, _fingerprint(old), _fingerprint(new), at)
+    return _fingerprint(new)
+
+
+def forget_pseudonyms(folder: Path, state: State, before: datetime) -> list[str]:
+    """Destroy the older keys that were retired before a moment; return their fingerprints.
+
+    Nobody can then tell, or work out again, whom the pseudonyms under them stand for: they are anonymous, and an
+    erasure by name does not find them any more.
+    """
+    retired: dict[str, str] = state.get("pseudonym_ring") or {}
+    gone = [name for name, since in retired.items() if datetime.fromisoformat(since) <= before]
+    for name in gone:
+        path = folder / "pseudonym.keys" / name
+        if path.is_file():
+            with path.open("r+b") as file:
+                file.write(bytes(_KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            path.unlink()
+    if gone:
+        state.set("pseudonym_ring", {name: since for name, since in retired.items() if name not in gone})
+    return gone
+
+
+def _settle(state: State, old: str, new: str, at: datetime) -> None:
+    """The key file is the new one: now say so."""
+    state.set("pseudonym_ring", {**(state.get("pseudonym_ring") or {}), old: at.astimezone(UTC).isoformat()})
+    state.set("pseudonym_key", new)
+    state.set("pseudonym_next", None)
+
+
+def _fingerprint(key: bytes) -> str:
+    return hashlib.sha256(b"flywheel pseudonym key" + key).hexdigest()[: 2 * _DIGEST_BYTES]
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to stable storage, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make_key(path: Path, key: bytes | None = None) -> None:
     """Write a whole key beside `path`, then link it there: nobody reads half of one, and the first process wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.write(key or secrets.token_bytes(_KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
         try:

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from flywheel import __version__
-from flywheel.cli import audit, data, facts, labels, look, server, setup, ship, turn
+from flywheel.cli import audit, data, facts, labels, look, privacy, server, setup, ship, turn
 from flywheel.cli.dashboard import status
 
 __all__ = ["app", "run"]
@@ -21,7 +21,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Turn the wheel": ("spin", "label", "spins", "datasets", "lineage"),
     "Server": ("serve", "keys", "deadletter"),
     "Models": ("releases", "rollback", "predict"),
-    "House": ("doctor", "rebuild", "trail", "plugins"),
+    "Privacy": ("erase", "retention", "pseudonyms", "audit-trail"),
+    "House": ("doctor", "rebuild", "plugins"),
 }
 
 
@@ -95,9 +96,12 @@ app.command()(ship.predict)
 app.command()(server.serve)
 app.command()(server.keys)
 app.command()(server.deadletter)
+app.command()(privacy.erase)
+app.command()(privacy.retention)
+app.command()(privacy.pseudonyms)
+app.command("audit-trail")(privacy.audit_trail)
 app.command()(setup.doctor)
 app.command()(setup.rebuild)
-app.command()(look.trail)
 app.command()(setup.plugins)
 
 

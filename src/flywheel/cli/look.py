@@ -1,4 +1,4 @@
-"""Commands that show what fails: failures, modes, and the audit trail."""
+"""Commands that show what fails: failures and modes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flywheel.errors import NotFound
 if TYPE_CHECKING:
     from flywheel.records import Failure, Mode
 
-__all__ = ["failures", "modes", "trail"]
+__all__ = ["failures", "modes"]
 
 
 def failures(
@@ -142,34 +142,3 @@ def _show_mode(door: Door, mode: Mode) -> None:
             [[short(f.input, 120), short(f.output, 40), (f.interaction_id, "dim")] for f in examples],
         )
 
-
-def trail(folder: Folder = Path(), as_json: Json = False) -> None:
-    """Show who promoted or rolled back what, and when.
-
-    The audit trail. Each entry holds the hash of the one before; `flywheel doctor` checks the chain.
-
-    \b
-    Examples:
-      flywheel trail
-      flywheel trail --json
-    """
-    with opened(folder, as_json) as door:
-        entries = door.wheel.trail()
-        if door.json(entries):
-            return
-        if not entries:
-            door.screen.line("Nothing has been released yet.")
-            return
-        door.screen.table(
-            ["at", "action", "subject", "by", "~detail"],
-            [
-                [
-                    str(entry.get("at", "")),
-                    str(entry.get("action", "")),
-                    str(entry.get("subject", "")),
-                    entry.get("by") or None,
-                    short(entry.get("detail") or "", 120),
-                ]
-                for entry in entries
-            ],
-        )

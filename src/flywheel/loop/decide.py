@@ -31,7 +31,7 @@ def step_replay(work: Turn) -> dict[str, Any]:
         return {}
     candidate, extra = _candidate(work)
     model = shop.load_model(_as_release(candidate, work.at))
-    dataset = shop.store.state.dataset(candidate.dataset)
+    dataset = shop.store.state.living_dataset(candidate.dataset)
     assert dataset is not None
     inputs = [example.input for example in dataset.examples]
     doc: dict[str, Any] = {"agreement": prove.agreement(model, dataset, _answers(extra["answers"]), shop.task)}
@@ -77,9 +77,9 @@ def _pairs(work: Turn) -> tuple[list[prove.Pair], str]:
     """Champion and candidate, side by side on every labelled example that both can answer fairly."""
     state, incumbent = work.shop.store.state, work.incumbent
     candidate, extra = _candidate(work)
-    dataset = state.dataset(candidate.dataset)
+    dataset = state.living_dataset(candidate.dataset)
     assert dataset is not None
-    known = state.dataset(incumbent.dataset) if incumbent and incumbent.dataset else None
+    known = state.living_dataset(incumbent.dataset) if incumbent and incumbent.dataset else None
     trained_on = {example.id for example in known.examples} if known else set()
     champion, rival = _champion_answers(work, dataset.examples)
     found: list[prove.Pair] = prove.pairs(
@@ -181,10 +181,14 @@ def _verdict(work: Turn) -> Verdict:
 def step_release(work: Turn) -> dict[str, Any]:
     """Ship a promoted candidate, or leave it as challenger where a person wants the last word."""
     shop, verdict = work.shop, _verdict(work)
+    at = work.spin.started_at or work.at
     if verdict.decision != "promote":
+        if verdict.decision == "need labels" and _frees_the_champion(work):
+            # No worse, as far as can be told, and free of what was erased: a person decides whether that is enough.
+            challenger = shop.releases.challenge(_candidate(work)[0], at).version
+            return {"released": None, "challenger": challenger}
         return {"released": None}
     candidate, _ = _candidate(work)
-    at = work.spin.started_at or work.at
     now, rival = shop.releases.champion_version(), work.docs["sync"]["champion"]
     known = candidate.version in {release.version for release in shop.releases.history()}
     if now not in (rival, candidate.version) or (known and now == rival and shop.releases.came_back()):
@@ -200,6 +204,13 @@ def step_release(work: Turn) -> dict[str, Any]:
         shop.trail.record("promote", candidate.version, by="gate", at=at, detail={"verdict": str(verdict)})
     close_modes(shop.store.state, verdict, candidate.version)
     return {"released": candidate.version}
+
+
+def _frees_the_champion(work: Turn) -> bool:
+    """Was this candidate trained because the champion has learnt from somebody who was erased since?"""
+    queued, champion = work.shop.store.state.get("retrain") or {}, work.shop.releases.champion_version()
+    trained = work.docs["train"]["candidate"] is not None and champion != work.docs["train"]["candidate"]
+    return trained and queued.get("spin") == work.spin.number and champion in queued["versions"]
 
 
 def close_modes(state: State, verdict: Verdict | None, version: str) -> None:

@@ -211,16 +211,18 @@ def step_train(work: Turn) -> dict[str, Any]:
     """Train the candidate, its cross-fitted twins for the gate, and the placebo."""
     shop, spin = work.shop, work.spin
     state = shop.store.state
-    dataset = state.dataset(work.docs["curate"]["dataset"])
+    dataset = state.living_dataset(work.docs["curate"]["dataset"])
     assert dataset is not None
     started = time.perf_counter()
     trainer = shop.trainer_for([example.input for example in dataset.examples])
     earlier = (state.candidate(f"v{number}") for number in range(1, spin.number))
-    if any(known and (known[0].dataset, known[0].trainer) == (dataset.hash, trainer.name) for known in earlier):
+    again = _retraining(work)
+    same = (known and (known[0].dataset, known[0].trainer) == (dataset.hash, trainer.name) for known in earlier)
+    if any(same) and not again:
         return {"candidate": None}  # asking the gate again with another seed would be fishing
     version = f"v{spin.number}"
     folder = shop.store.folder / "models" / version
-    base = work.incumbent_model if work.incumbent and work.incumbent.trainer == trainer.name else None
+    base = work.incumbent_model if work.incumbent and work.incumbent.trainer == trainer.name and not again else None
     model = trainer.fit(dataset, base=base, seed=spin.seed)
     _save(trainer, model, folder)
     answers = prove.crossfit(
@@ -242,6 +244,19 @@ def step_train(work: Turn) -> dict[str, Any]:
     return {"candidate": version}
 
 
+def _retraining(work: Turn) -> bool:
+    """Has somebody been erased from whom models had learnt? Then one spin, the next, trains whatever else is new.
+
+    It starts from nothing: a base that learnt from them would pass on what it had learnt.
+    """
+    state, number = work.shop.store.state, work.spin.number
+    queued = state.get("retrain")
+    if not queued or queued["spin"] not in (None, number):
+        return False
+    state.set("retrain", {**queued, "spin": number})
+    return True
+
+
 def _save(trainer: Trainer, model: Model, folder: Any) -> None:
     """Write a model into its folder by way of a neighbour, so that a kill never leaves half a model under the name."""
 
@@ -260,7 +275,7 @@ def _plain(answers: Mapping[str, prove.Answer]) -> dict[str, list[Any]]:
 def _placebo(work: Turn, trainer: Trainer, examples: Sequence[Example]) -> dict[str, list[Any]] | None:
     """The candidate's learner without the new labels: what a candidate that learned nothing would answer."""
     state = work.shop.store.state
-    known = state.dataset(work.incumbent.dataset) if work.incumbent and work.incumbent.dataset else None
+    known = state.living_dataset(work.incumbent.dataset) if work.incumbent and work.incumbent.dataset else None
     if known is None:
         return None
     trained_on = {example.id for example in known.examples}

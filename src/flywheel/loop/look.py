@@ -11,7 +11,7 @@ from typing import Any
 
 from flywheel import measure
 from flywheel.errors import FlywheelError, NotFound
-from flywheel.govern import Trail
+from flywheel.govern import Trail, unfinished
 from flywheel.loop.decide import answers_of, disagreement
 from flywheel.loop.turn import Turn, Workshop
 from flywheel.records import Failure, Interval, Spin
@@ -106,12 +106,27 @@ def examine(store: Store, releases: Releases, trail: Trail, folder: Path) -> lis
         told = "; ".join(f"{count:,} × {reason}" for reason, count in reasons)
         return f"{dead:,} records could not be read and are kept; of the newest: {told}"
 
+    def erasures() -> str:
+        begun, learnt = unfinished(folder, store.state), (store.state.get("retrain") or {}).get("versions", [])
+        if begun:
+            raise FlywheelError(
+                f"{len(begun)} begun and not finished: {', '.join(begun)}. Finish with: flywheel erase --resume"
+            )
+        release = releases.champion()
+        if release is not None and release.version in learnt:
+            raise FlywheelError(
+                f"{release.version} is champion and has learnt from somebody who was erased since. The next "
+                "`flywheel spin` trains one that has not; `flywheel releases promote` brings it in where the gate asks"
+            )
+        return "none under way"
+
     checks: dict[str, Callable[[], str]] = {
         "log": log,
         "tables": tables,
         "champion": champion,
         "audit trail": audit_trail,
         "dead letters": dead_letters,
+        "erasures": erasures,
     }
     report = []
     for name, check in checks.items():

@@ -124,6 +124,13 @@ class State:
         manifest = from_dict(Dataset, json.loads(row.doc))
         return replace(manifest, examples=tuple(from_dict(Example, example) for example in examples))
 
+    def living_dataset(self, hash: str) -> Dataset | None:
+        """A dataset; where an erasure has left a tombstone of it, the version that took its place."""
+        found = self.dataset(hash)
+        while found is not None and (stone := found.notes.get("tombstone")) and stone.get("replaced_by"):
+            found = self.dataset(stone["replaced_by"])
+        return found
+
     def datasets(self) -> list[Dataset]:
         """Every dataset without its examples, the oldest first."""
         return self._all(Dataset, sa.select(schema.datasets.c.doc).order_by(schema.datasets.c.position))

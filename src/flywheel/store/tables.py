@@ -90,10 +90,11 @@ class Tables:
             self._tidy(always=False)
         return added
 
-    def rebuild(self, log: Log, progress: Progress | None = None) -> int:
+    def rebuild(self, log: Log, progress: Progress | None = None, *, at_once: bool = False) -> int:
         """Make the tables anew from the log beside the old ones, then swap; return how many facts they hold.
 
-        Readers go on with the old ones meanwhile, and a kill leaves those in place. O(facts).
+        Readers go on with the old ones meanwhile, and a kill leaves those in place. With `at_once` no file of the old
+        ones is kept for them (an erasure): whoever still reads begins again. O(facts).
         """
         with locks.held(self._database, self._folder, "tables", _PATIENCE):
             old = self._current()
@@ -105,6 +106,10 @@ class Tables:
             added = self._fill(new, log, progress)
             retired = {**self._registered()["retired"], str(old): datetime.now(UTC).isoformat()}
             self._state.set("tables", {"current": new, "retired": retired})
+            if at_once:
+                for generation in range(1, new):  # strays of killed rebuilds too
+                    self._remove(generation)
+                self._state.set("tables", {"current": new, "retired": {}})
             self._tidy(always=False)
         return added
 
@@ -203,10 +208,31 @@ class Tables:
             shutil.rmtree(self._folder / "tables" / str(generation), ignore_errors=True)
             return
         for name in _NAMES:
-            table = self._open(generation, name)
-            if table is not None:
-                table.delete()
-                table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=True)
+            for filesystem, path in self._objects(generation, name):
+                filesystem.delete_file(path)
+
+    def objects(self) -> Iterator[tuple[str, Any]]:
+        """Every file of tables that lie outside the folder: what it is called, and an open stream of its bytes."""
+        if not self._remote:
+            return
+        registered = self._registered()
+        for generation in (registered["current"], *registered["retired"]):
+            for name in _NAMES:
+                for filesystem, path in self._objects(int(generation), name):
+                    with filesystem.open_input_file(path) as stream:
+                        yield f"tables: {generation}/{name}/{path}", stream
+
+    def _objects(self, generation: int, name: str) -> list[tuple[Any, str]]:
+        from deltalake.fs import DeltaStorageHandler
+        from pyarrow import fs
+
+        if self._open(generation, name) is None:
+            return []
+        filesystem = fs.PyFileSystem(DeltaStorageHandler(self._uri(generation, name)))
+        found = filesystem.get_file_info(fs.FileSelector("", recursive=True))
+        # The log last: what a kill leaves is still a table, and found again.
+        files = sorted((info.path.startswith("_delta_log"), info.path) for info in found if info.is_file)
+        return [(filesystem, path) for _, path in files]
 
     # --- reading ---
 
