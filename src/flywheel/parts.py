@@ -43,7 +43,6 @@ class Parts:
     @cached_property
     def _recorder(self) -> Recorder:
         from flywheel import capture
-
         from flywheel.capture.policy import Policy
 
         privacy = self.config.privacy

@@ -280,7 +280,13 @@ class Recorder:
                 if kept[field] is not None and not _PSEUDONYM.fullmatch(str(kept[field])):
                     kept[field] = pseudonym(self._key, str(kept[field]))
         found: Counter[str] = Counter()
-        body = msgspec.json.encode(self._clean(_printable(kept), found))
+        written = _printable(kept)
+        if self._policy is not None and isinstance(written, dict):
+            written, counts = self._policy.clean(written, self._redactor)
+            found.update(counts)
+        else:
+            written = self._clean(written, found)
+        body = msgspec.json.encode(written)
         words, place = str(self._clean(reason, found)), str(self._clean(source, found))
         with self._counting:
             self.redacted.update(found)
@@ -293,6 +299,9 @@ class Recorder:
         Raises `InvalidRecord` when it has become too large.
         """
         found: Counter[str] | None = None
+        told = self._decided({"model": record.model, "session": record.session, "user": record.user})
+        if told is not None:
+            record.model, record.session, record.user = told[0]["model"], told[0]["session"], told[0]["user"]
         fields = {
             "input": record.input,
             "output": record.output,
@@ -306,8 +315,9 @@ class Recorder:
             record.input, record.output = cleaned.get("input"), cleaned.get("output")
             record.scores, record.error = cleaned.get("scores"), cleaned.get("error")
             record.context, record.extra = cleaned.get("context") or {}, cleaned.get("extra") or {}
-        if counts:
+        if counts or told is not None:
             found = Counter(counts)
+            found.update(told[1] if told is not None else {})
         record.id = self._remembered(record.id, found) if record.id else new_id(record.at)
         if record.at is None:
             record.at = datetime.now(UTC)
@@ -327,6 +337,10 @@ class Recorder:
         return stored_form.INTERACTION, record.id, None, body
 
     def _interaction(self, record: Interaction, found: Counter[str]) -> Interaction:
+        told = self._decided({"model": record.model, "session": record.session, "user": record.user})
+        if told is not None:
+            record = replace(record, **told[0])
+            found.update(told[1])
         names = ("input", "output", "scores", "error", "context", "extra")
         fields = {name: getattr(record, name) for name in names}
         cleaned, counts = self._redacted(fields)
@@ -345,7 +359,13 @@ class Recorder:
         )
 
     def _feedback(self, record: Feedback, found: Counter[str]) -> Feedback:
+        told = self._decided({"by": record.by})
+        if told is not None:
+            record = replace(record, **told[0])
+            found.update(told[1])
         fields = {"value": record.value, "name": record.name, "extra": record.extra}
+        if self._policy is not None:
+            fields["kind"] = record.kind  # the value also goes by it
         cleaned, counts = self._redacted(fields)
         found.update(counts)
         return replace(
@@ -358,10 +378,16 @@ class Recorder:
             extra=cleaned.get("extra") or {},
         )
 
+    def _decided(self, names: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]] | None:
+        """What the operator's policy makes of names; None where there is no policy."""
+        if self._policy is None:
+            return None
+        return self._policy.apply(names)
+
     def _redacted(self, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
         """The free fields of a record after policy and redactor; the same object when nothing was found."""
         if self._policy is not None:
-            return self._policy.apply(fields, self._redactor)
+            return self._policy.clean(fields, self._redactor)
         return self._redactor.redact(fields)
 
     def _clean(self, value: Any, found: Counter[str]) -> Any:
