@@ -55,14 +55,16 @@ def feedback_about(
     if thumbs and isinstance(value, bool):
         value, label = None, "up" if value else "down"
     told = {
-        "gen_ai.evaluation.name": name,
         "gen_ai.evaluation.score.value": value if isinstance(value, str | int | float) else _text(value),
         "gen_ai.evaluation.score.label": _text(label),
         "gen_ai.evaluation.explanation": _text(words),
         "annotation.annotator_kind": "USER" if thumbs else kind,
         "interaction_id": interaction_id,
     }
-    draft = feedback_from_event(RESULT, {name: one for name, one in told.items() if one is not None})
+    told = {field: one for field, one in told.items() if one is not None}
+    draft = feedback_from_event(RESULT, {**told, "gen_ai.evaluation.name": "rating"}) if thumbs else None
+    if draft is None or "rating" not in draft:
+        draft = feedback_from_event(RESULT, {**told, "gen_ai.evaluation.name": name})
     if draft is None:
         return None
     if id:

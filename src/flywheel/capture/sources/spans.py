@@ -143,7 +143,7 @@ class Answered:
     def take(self, span: Span, draft: dict[str, Any] | None) -> None:
         """Take note of a span, and of the draft that it became, if it did."""
         self._spans[span.span_id] = span.trace_id
-        if draft is None:
+        if draft is None or "id" not in draft:
             return
         self._own[span.span_id] = draft["id"]
         ended = float("inf") if not span.parent_id else _seconds(span.end) or _seconds(span.start)

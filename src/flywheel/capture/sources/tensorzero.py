@@ -171,7 +171,7 @@ def _inference(
         "at": _at(row),
         "latency_ms": said(row, "processing_time_ms"),
         "model": said(row, "variant_name"),
-        "session": said(row, "episode_id"),
+        "session": str(said(row, "episode_id") or "") or None,
         "user": next((tags[name] for name in _USERS if tags.get(name)), None),
         "error": problem,
         "context": {name: value for name, value in context.items() if value is not None},
