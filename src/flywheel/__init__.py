@@ -18,6 +18,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from flywheel.version import __version__
+
 if TYPE_CHECKING:
     from flywheel.auditing import audit as audit
     from flywheel.capture.client import Connection as Connection
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from flywheel.wheel import Flywheel as Flywheel
     from flywheel.wheel import open as open
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "Flywheel": "wheel",

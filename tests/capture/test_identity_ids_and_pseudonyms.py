@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from recorder_fixtures import recorder, store  # noqa: F401
 
-from flywheel.capture import Recorder, new_id, pseudonym, pseudonym_key
+from flywheel.capture import Recorder, new_id, pseudonym_key
+from flywheel.capture.identity import pseudonym
 from flywheel.capture.redact import Nothing, Patterns
 from flywheel.errors import CorruptStore
 

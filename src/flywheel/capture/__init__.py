@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flywheel.capture.identity import new_id, pseudonym, pseudonym_key
+    from flywheel.capture.identity import new_id, pseudonym_key
     from flywheel.capture.importing import Imported, import_records
     from flywheel.capture.intake import Intake, Taken
     from flywheel.capture.mapping import guess_mapping
@@ -27,7 +27,6 @@ __all__ = [
     "guess_mapping",
     "import_records",
     "new_id",
-    "pseudonym",
     "pseudonym_key",
     "sink_for",
     "source_for",
@@ -41,7 +40,6 @@ _HOMES = {
     "guess_mapping": "mapping",
     "import_records": "importing",
     "new_id": "identity",
-    "pseudonym": "identity",
     "pseudonym_key": "identity",
     "sink_for": "sinks",
     "source_for": "sources",

@@ -17,7 +17,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import flywheel
 from flywheel.capture.checks import unknown_field
 from flywheel.capture.courier import Courier
 from flywheel.capture.delivery import Delivery, checked_url
@@ -25,6 +24,7 @@ from flywheel.capture.discretion import Discretion
 from flywheel.capture.lines import FIELDS, UNSAID, clock_text, fresh_id, moment_text, written
 from flywheel.capture.outbox import FEEDBACK, INTERACTION, Outbox
 from flywheel.errors import InvalidConfig, InvalidRecord
+from flywheel.version import __version__
 
 if TYPE_CHECKING:
     from flywheel.capture.spool import Spool
@@ -132,7 +132,7 @@ class Connection:
                 self._key,
                 timeout=options["timeout"],
                 compress=options["compress"],
-                version=flywheel.__version__,
+                version=__version__,
             ),
             spool=_spool_in(self._spool_folder, options["max_spool_bytes"]),
             discretion=self._discretion,
