@@ -82,19 +82,25 @@ def spread_of(numbers: Quantiles) -> Spread | None:
     return Spread(numbers.n, numbers.low, p50, p95, p99, numbers.high)
 
 
+_TYPES = {
+    str: "text",
+    bool: "yes or no",
+    int: "number",
+    float: "number",
+    list: "list",
+    tuple: "list",
+    dict: "object",
+    datetime: "time",
+    date: "time",
+}
+
+
 def type_of(value: Any) -> str:
     """What a value is, in the user's words."""
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, bool):
-        return "yes or no"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, list | tuple):
-        return "list"
-    if isinstance(value, Mapping):
-        return "object"
-    return "time" if isinstance(value, date | datetime) else "other"
+    found = _TYPES.get(type(value))
+    if found is not None:
+        return found
+    return next((name for kind, name in _TYPES.items() if isinstance(value, kind)), "other")
 
 
 class _Column:
@@ -106,6 +112,7 @@ class _Column:
         "distinct",
         "empty",
         "examples",
+        "head",
         "longest",
         "numbers",
         "said",
@@ -113,47 +120,56 @@ class _Column:
         "types",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, head: str) -> None:
+        self.head = head
         self.said = 0
         self.empty = 0
-        self.types: Counter[str] = Counter()
+        self.types: dict[str, int] = {}
         self.distinct = DistinctCount()
         self.numbers: Quantiles | None = None
         self.examples: list[Any] = []
         self.longest, self.at_longest, self.shortest = -1, 0, 1 << 62
-        self._memo: set[Any] = set()
+        self._memo: dict[str, set[Any]] = {"text": set(), "number": set(), "yes or no": set()}
 
-    def take(self, value: Any) -> None:
+    def take(self, value: Any) -> bool:
+        """Count a value; does it say something?"""
         self.said += 1
         kind = type_of(value)
-        self.types[kind] += 1
+        self.types[kind] = self.types.get(kind, 0) + 1
         if kind == "text":
-            if value.strip().lower() in _NOTHING:
-                self.empty += 1
-                return
             length = len(value)
-            self.shortest = min(self.shortest, length)
+            if (length < 12 and value.strip().lower() in _NOTHING) or value.isspace():
+                self.empty += 1
+                return False
+            if length < self.shortest:
+                self.shortest = length
             if length > self.longest:
                 self.longest, self.at_longest = length, 1
             elif length == self.longest:
                 self.at_longest += 1
         elif kind == "number":
-            if value != value or value in (float("inf"), float("-inf")):
-                self.empty += 1
-                return
-            if -1e300 < value < 1e300:
-                self.numbers = self.numbers or Quantiles()
+            if not -1e300 < value < 1e300:
+                if value != value or value in (float("inf"), float("-inf")):
+                    self.empty += 1
+                    return False
+            else:
+                if self.numbers is None:
+                    self.numbers = Quantiles()
                 self.numbers.add(float(value))
+        elif kind in ("list", "object") and not value:
+            self.empty += 1
+            return False
         self._distinct(value, kind)
+        return True
 
     def _distinct(self, value: Any, kind: str) -> None:
-        short = kind in ("number", "yes or no") or (kind == "text" and len(value) <= 64)
-        key = (kind, value) if short else None
-        if key is not None and key in self._memo:
-            return
+        memo = self._memo.get(kind)
+        if memo is not None and (kind != "text" or len(value) <= 64):
+            if value in memo:
+                return
+            if len(memo) < _MEMO:
+                memo.add(value)
         self.distinct.add(hash_of(value))
-        if key is not None and len(self._memo) < _MEMO:
-            self._memo.add(key)
         if len(self.examples) < 3:
             example = _example(value, kind)
             if example not in self.examples:
@@ -187,19 +203,25 @@ class Columns:
         self.present: Counter[str] = Counter()
         """Of each of Flywheel's fields, how many interactions say something in it or in a part of it."""
 
-    def take(self, draft: Mapping[str, Any], opened: list[tuple[str, Any]]) -> None:
-        """Take one interaction and its leaves."""
+    def take(self, opened: list[tuple[str, Any]]) -> None:
+        """Take the leaves of one interaction."""
         self.interactions += 1
-        self.present.update(name for name, value in draft.items() if name in _KNOWN and not says_nothing(value))
+        heads = set()
         for path, value in opened:
             column = self._columns.get(path)
             if column is None:
                 if len(self._columns) >= _MOST_FIELDS:
                     if len(self._beyond) < 100_000:
                         self._beyond.add(hash_of(path))
+                    if not says_nothing(value):
+                        heads.add(path.partition(".")[0])
                     continue
-                column = self._columns[path] = _Column()
-            column.take(value)
+                column = self._columns[path] = _Column(path.partition(".")[0])
+            if column.take(value):
+                heads.add(column.head)
+        for head in heads:
+            if head in _KNOWN:
+                self.present[head] += 1
 
     @property
     def beyond(self) -> int:
@@ -243,7 +265,7 @@ class Columns:
             known=path in KNOWN or path.partition(".")[0] in _PARTS,
             complete=share_of(told, self.interactions, sampled=sampled),
             empty=column.empty,
-            types=dict(column.types.most_common()),
+            types=dict(sorted(column.types.items(), key=lambda pair: -pair[1])),
             distinct=min(column.distinct.count, told),
             distinct_exact=column.distinct.exact,
             examples=() if private or not examples else tuple(shown.field(path, v, 60) for v in column.examples),

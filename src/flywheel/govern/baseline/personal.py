@@ -46,19 +46,14 @@ class PersonalData:
     def take(self, draft: Mapping[str, Any], opened: Sequence[tuple[str, Any]]) -> None:
         """Take one record, an interaction or feedback, with its leaves."""
         self.records += 1
-        touched = False
-        for path, value in opened:
-            if path in _TIMES:
-                continue
-            found = self._shown.counts(path, value)
-            if len(self._paths) < _SAID:
-                self._paths[path] = None
-            if found:
-                touched = True
-                self._finds.update(found)
-                self._rows[path] += 1
-                self._kinds.setdefault(path, Counter()).update(found)
-        self._touched += touched
+        if len(self._paths) < _SAID:
+            self._paths.update(dict.fromkeys(path for path, _ in opened))
+        finds = self._shown.finds((path, value) for path, value in opened if path not in _TIMES)
+        self._touched += bool(finds)
+        for path, found in finds:
+            self._finds.update(found)
+            self._rows[path] += 1
+            self._kinds.setdefault(path, Counter()).update(found)
         if draft.get("kind") == "feedback":
             return
         self.interactions += 1

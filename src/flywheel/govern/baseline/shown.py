@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, Protocol
 
 __all__ = ["Redacts", "Shown"]
 
-_MEMO = 8192
+_MEMO = 64
+_PATHS = 300
+_NO_MEMO: set[str] = set()
 
 
 class Redacts(Protocol):
@@ -23,27 +25,62 @@ class Redacts(Protocol):
 
 
 class Shown:
-    """The one way from a logged value to something that is kept or shown. Remembers up to 8,192 short answers."""
+    """The one way from a logged value to something that is kept or shown.
+
+    Remembers up to 64 short values of each of 300 fields in which nothing was found.
+    """
 
     def __init__(self, redactor: Redacts) -> None:
         self.name = redactor.name
         self._redactor = redactor
-        self._memo: dict[tuple[str, str], dict[str, int]] = {}
+        self._clean: dict[str, set[str]] = {}
+        self._stained: set[str] = set()
+
+    def finds(self, opened: Iterable[tuple[str, Any]]) -> list[tuple[str, dict[str, int]]]:
+        """Which fields hold personal data, and how much of each kind; a field's name counts too.
+
+        All fields are searched together first, and one by one only where that finds something; a field that once held
+        some is always searched alone.
+        """
+        found, together = [], {}
+        for path, value in opened:
+            if value is None or isinstance(value, bool | float):
+                continue
+            clean = self._clean.get(path)
+            if clean is None:
+                if len(self._clean) < _PATHS:
+                    self._clean[path] = set()
+            elif isinstance(value, str) and value in clean:
+                continue
+            if path in self._stained:
+                found += self._alone(path, value)
+            else:
+                together[path] = value
+        if together and self._redact(together)[1]:
+            for path, value in together.items():
+                found += self._alone(path, value)
+        else:
+            for path, value in together.items():
+                self._remember(path, value)
+        return found
 
     def counts(self, path: str, value: Any) -> dict[str, int]:
-        """How much personal data of each kind a field's value holds; its name counts too, when that tells a secret."""
-        if value is None or isinstance(value, bool | float):
-            return {}
-        if not isinstance(value, str) or len(value) > 200:
-            return self._redact({path: value})[1]
-        key = (path, value)
-        found = self._memo.get(key)
-        if found is None:
-            found = self._redact({path: value})[1]
-            if len(self._memo) >= _MEMO:
-                self._memo.clear()
-            self._memo[key] = found
-        return found
+        """How much personal data of each kind one field's value holds."""
+        return dict(pair for _, counts in self._alone(path, value) for pair in counts.items())
+
+    def _alone(self, path: str, value: Any) -> list[tuple[str, dict[str, int]]]:
+        counts = self._redact({path: value})[1]
+        if counts:
+            if len(self._stained) < _PATHS:
+                self._stained.add(path)
+            return [(path, counts)]
+        self._remember(path, value)
+        return []
+
+    def _remember(self, path: str, value: Any) -> None:
+        clean = self._clean.get(path, _NO_MEMO)
+        if clean is not _NO_MEMO and len(clean) < _MEMO and isinstance(value, str) and len(value) <= 200:
+            clean.add(value)
 
     def field(self, path: str, value: Any, width: int) -> str:
         """A field's value as one line of at most `width` characters."""

@@ -15,6 +15,7 @@ import msgspec
 __all__ = ["DistinctCount", "FrequentValues", "KeySample", "Quantiles", "hash_of"]
 
 _ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=repr)
+_64 = (1 << 64) - 1
 E = TypeVar("E")
 
 
@@ -24,11 +25,21 @@ def hash_of(value: Any) -> int:
     >>> hash_of({"a": 1, "b": [2]}) == hash_of({"b": [2], "a": 1})
     True
     """
+    if type(value) is float or type(value) is int:
+        return _mixed(hash(value) & _64)  # of numbers, Python's own hash is the same in every process
     try:
         written = _ENCODER.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):  # lone surrogates, keys that are no text, depth
         written = _written(value)
     return int.from_bytes(hashlib.blake2b(written, digest_size=8).digest(), "little")
+
+
+def _mixed(bits: int) -> int:
+    """Spread bits over the whole word: the last step of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    bits = (bits + 0x9E3779B97F4A7C15) & _64
+    bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & _64
+    bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & _64
+    return bits ^ (bits >> 31)
 
 
 def _written(value: Any) -> bytes:

@@ -46,8 +46,13 @@ class _Life:
         self.pause = 0.0
 
     def seen(self, at: float) -> None:
-        self.first, self.last = min(self.first, at), max(self.last, at)
-        self.pause = max(self.pause, abs(at - self.before))
+        if at < self.first:
+            self.first = at
+        elif at > self.last:
+            self.last = at
+        pause = abs(at - self.before)
+        if pause > self.pause:
+            self.pause = pause
         self.before = at
 
 

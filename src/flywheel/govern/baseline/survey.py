@@ -138,7 +138,7 @@ class _Log:
 
     def _look(self, draft: Mapping[str, Any], at: float | None) -> None:
         opened = list(leaves(draft))
-        self.columns.take(draft, opened)
+        self.columns.take(opened)
         self.personal.take(draft, opened)
         self.slicing.take(opened, at)
         self.failing.take(draft)

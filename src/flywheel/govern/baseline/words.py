@@ -35,6 +35,8 @@ def percent(share: Share) -> str:
         written = "< 0.1" if value < 50 else "> 99.9"
     if share.low is None or share.high is None:
         return f"{written} %"
+    if share.high < 0.0005:
+        return f"{written} % (at most {share.high * 100:.1g})"
     return f"{written} % ({share.low * 100:.1f} to {share.high * 100:.1f})"
 
 
