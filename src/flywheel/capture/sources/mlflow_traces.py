@@ -26,6 +26,8 @@ __all__ = ["MlflowTraces"]
 _SETTINGS = ("experiment", "filter", "since", "until", "size", "spans")
 _PAGE = 100
 _KINDS = {"HUMAN": "HUMAN", "LLM_JUDGE": "LLM", "AI_JUDGE": "LLM", "CODE": "CODE"}
+_NO_TRACE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+"""What MLflow raises at a trace that is not as it should be."""
 _HIDDEN = ("mlflow.", "mlflow_", "databricks.")
 
 
@@ -90,7 +92,8 @@ class MlflowTraces(RowSource):
         if "://" not in place.path and not place.path.startswith("databricks"):
             yield from super().read(location, mapping, after=after)
             return
-        self.begin({**place.settings, **self._own(mapping)}, [])
+        place = Place(place.path, {**place.settings, **self._own(mapping)})
+        self.begin(place.settings, [])
         self.done, self.passed = 0.0, 0
         yield from self._stored(place, _since(after))
         self.done = 1.0
@@ -98,17 +101,20 @@ class MlflowTraces(RowSource):
     def drafts(self, row: dict[str, Any], place: str) -> Iterator[dict[str, Any]]:
         """Yield what a trace in a file says."""
         from mlflow.entities import Trace
+        from mlflow.exceptions import MlflowException
 
         found = _as_trace(row)
         if found is None:
             yield unreadable(place, "it is no trace of MLflow (it has no info and data)", row)
             return
+        passed = self.passed
         try:
-            trace = Trace.from_dict(dict(found))
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
-            yield unreadable(place, f"it is no trace of MLflow: {type(problem).__name__}: {problem}", row)
-            return
-        yield from self._trace(trace)
+            drafts = list(self._trace(Trace.from_dict(dict(found))))
+        except (MlflowException, *_NO_TRACE) as problem:
+            self.passed = passed
+            yield unreadable(place, f"it is no trace of MLflow: {type(problem).__name__}: {str(problem)[:300]}", row)
+        else:
+            yield from drafts
 
     def _stored(self, place: Place, since: int | None) -> Iterator[dict[str, Any]]:
         client = _client(place)

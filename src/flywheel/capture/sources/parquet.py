@@ -116,14 +116,17 @@ class Parquet:
         self._rows = rows = ParquetRows(file_at(location))
         chosen = guess_mapping(rows.header) if mapping is None else mapping
         for _, row in rows.read(after):
-            yield shape(row, chosen)
+            yield shape({name: _cell(value) for name, value in row.items()}, chosen)
+
+
+def _cell(value: Any) -> Any:
+    """Text that holds a JSON list, object or text is read as such."""
+    return read_cell(value) if isinstance(value, str) and value[:1] in ("{", "[", '"') else value
 
 
 def _value(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else value
-    if isinstance(value, str):
-        return read_cell(value) if value[:1] in ("{", "[", '"') else value
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, date) and not isinstance(value, datetime):

@@ -6,6 +6,7 @@ them; attributes are OpenInference's.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ __all__ = ["Phoenix"]
 _SPAN, _ANNOTATION = range(2)
 _SPAN_IDS = ("context.span_id", "span_id", "spanId", "__index_level_0__")
 _NAMES = ("annotation_name", "name")
+_LONGEST_CELL = 1 << 20
 
 
 class Phoenix(RowSource):
@@ -172,10 +174,26 @@ def _attributes(row: Mapping[str, Any]) -> dict[str, Any]:
     nested = {str(name): value for name, value in whole.items()} if isinstance(whole, Mapping) else {}
     for name in row:
         if name.startswith("attributes.") and said(row, name) is not None:
-            nested[name.removeprefix("attributes.")] = said(row, name)
+            nested[name.removeprefix("attributes.")] = _value(row, name)
     metadata = nested.pop("metadata", None)
     flat = {name: value for name, value in flatten(nested).items() if value is not None}
     return flat if metadata is None else {**flat, "metadata": metadata}
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    """A cell of the dataframe. Lists of objects are text in a CSV: as JSON, or as pandas writes them."""
+    value = row[name]
+    whole = name == "attributes.metadata"
+    if not isinstance(value, str) or value[:1] not in ("[{" if whole else "[") or len(value) > _LONGEST_CELL:
+        return value
+    found = said(row, name)
+    if found == value:
+        try:
+            found = ast.literal_eval(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return value
+    listed = isinstance(found, list) and all(isinstance(one, Mapping) for one in found)
+    return found if whole or listed else value
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
