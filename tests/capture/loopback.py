@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.seen.append((self.path, dict(self.headers), records))
             answer = server.take(self.path, records)
-            server.told.update(json.loads(self.headers.get("X-Flywheel-Dropped", "{}")) if fate != "lost" else {})
+            server.told |= Counter(json.loads(self.headers.get("X-Flywheel-Dropped", "{}")))  # totals so far
         if fate == "lost":  # stored, but the answer never arrives
             return self._cut()
         return self._answer(

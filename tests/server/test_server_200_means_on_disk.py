@@ -190,6 +190,15 @@ def test_what_a_recorder_dropped_stands_beside_the_books(tmp_path: Path) -> None
         assert balanced(fw)["client_dropped"] == 15
 
 
+def test_drops_that_a_recorder_tells_twice_count_once(tmp_path: Path) -> None:
+    with served(tmp_path / "a") as (client, (fw,)):
+        for recorder, so_far in (("recorder-1", 4), ("recorder-1", 4), ("recorder-2", 10), ("recorder-1", 6)):
+            headers = {"X-Flywheel-Dropped": f'{{"queue full": {so_far}}}', "X-Flywheel-Recorder": recorder}
+            client.post("/v1/interactions", json=[{"input": 1}], headers=headers)
+        assert balanced(fw)["client_dropped"] == 16
+        assert not [name for name in fw.books() if ":" in name]
+
+
 def test_figures_and_logs_hold_no_payload(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "flywheel.server"), served(tmp_path / "a") as (client, _):
         client.post("/v1/interactions", json=[{"input": "marker-88", "id": "m"}])

@@ -59,7 +59,7 @@ class Courier:
         self._most_records, self._limit = most_records, most_records
         self._most_bytes = most_bytes
         self._max_age = max_age
-        self._told: Counter[str] = Counter()
+        self._told: dict[str, int] = {}
         self._patience = Patience()
         self._not_before = 0.0
         self._closing = False
@@ -213,7 +213,7 @@ class Courier:
             return
         self._done(backlog, batch)
         if answer.fate == "taken":
-            self._told.update(untold)
+            self._told = untold or self._told
             self._limit = min(self._most_records, self._limit * 2)
             if batch.adopted:
                 self.recovered += records
@@ -246,7 +246,9 @@ class Courier:
             self._say("server", f"{self.waiting} records wait: {answer.problem}. Next try in {wait:.1f} s")
 
     def _untold(self) -> dict[str, int]:
-        return dict(self.outbox.drops() - self._told)
+        """All drops so far, if the server has not heard of some of them."""
+        drops = dict(self.outbox.drops())
+        return {} if drops == self._told else drops
 
     # --- the end ---
 
@@ -307,7 +309,7 @@ class Courier:
         if untold and not self._waits() and time.monotonic() < until and self._sending.acquire(blocking=False):
             try:
                 if self._delivery.post(_PATHS[INTERACTION], [], untold).fate == "taken":
-                    self._told.update(untold)
+                    self._told = untold or self._told
             finally:
                 self._sending.release()
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import random
 import re
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -87,18 +88,22 @@ class Delivery:
         self._used = 0.0
         self._target = ""
         self._headers = {"User-Agent": f"flywheel-recorder/{version}", "Accept": "application/json"}
+        self._own = secrets.token_hex(12)
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
 
     def post(self, path: str, lines: list[bytes], dropped: dict[str, int]) -> Answer:
-        """Send lines to `path`, and with them how many records were dropped for which reason."""
+        """Send lines to `path`, and with them how many records were dropped so far, for which reason.
+
+        They are totals under a name of our own: where an answer was lost, telling them again does not count them twice.
+        """
         body = b"\n".join(lines) if lines else b"[]"
         headers = {**self._headers, "Content-Type": "application/x-ndjson" if lines else "application/json"}
         if self._compress and len(body) > _SMALL:
             body = gzip.compress(body, 1, mtime=0)
             headers["Content-Encoding"] = "gzip"
         if dropped:
-            headers["X-Flywheel-Dropped"] = json.dumps(dropped)
+            headers |= {"X-Flywheel-Dropped": json.dumps(dropped), "X-Flywheel-Recorder": self._own}
         fresh = self._connection is None or time.monotonic() - self._used > _STALE
         try:
             status, told, text = self._exchange(path, body, headers, fresh)

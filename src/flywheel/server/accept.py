@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import threading
 import time
@@ -28,6 +29,7 @@ _READERS = 2  # of their own, so that a long question never holds up a record
 _FULL = 0.8
 _WINDOW = 10.0  # seconds over which a key's rate is averaged
 _LOOK = 1.0  # seconds between looks at the disk
+_TELLER = re.compile(r"[0-9A-Za-z-]{8,64}")
 
 
 class Queue:
@@ -146,7 +148,11 @@ async def accept(
 
 
 def told_drops(request: Request) -> dict[str, int]:
-    """What a recorder says it had to drop since its last batch, from its header `X-Flywheel-Dropped`."""
+    """What a recorder says it had to drop, from its header `X-Flywheel-Dropped`: counts by reason.
+
+    With `X-Flywheel-Recorder`, the recorder's own id, they are all it has dropped so far, and telling them again adds
+    nothing; without it they are what was dropped since the last time.
+    """
     header = request.headers.get("x-flywheel-dropped", "")
     if not header or len(header) > 2000:
         return {}
@@ -161,4 +167,6 @@ def told_drops(request: Request) -> dict[str, int]:
         for reason, count in said.items()
         if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 10**12
     }
-    return {"client_dropped": sum(good.values())} if good else {}
+    teller = request.headers.get("x-flywheel-recorder", "")
+    name = f"client_dropped:{teller}" if _TELLER.fullmatch(teller) else "client_dropped"
+    return {name: sum(good.values())} if good else {}

@@ -32,6 +32,7 @@ STORED, DUPLICATE, CONFLICT = range(3)
 
 _COMMIT = 20_000  # facts at most in one commit: bounds memory and how long others wait
 _ASK = 500  # ids in one question
+_TELLER = ":"  # in a counter's name stands between what is counted and who tells it
 _KINDS = {codec.INTERACTION: "interaction", codec.FEEDBACK: "feedback"}
 
 _Fact = tuple[int, str, str | None, bytes]  # kind, id, interaction a feedback speaks of, body
@@ -148,7 +149,9 @@ class Log:
         """Store records that `codec.encode` has written, dead letters and counts, as `append` does.
 
         `counts` go into the books: `received` (all that arrived, by default the records and letters given),
-        `rejected`, or any other name. Up to 20,000 records, their letters and their counts are one commit.
+        `rejected`, or any other name. A name with a colon, such as `client_dropped:who`, is what somebody has counted
+        in all so far: only what is new in it goes into `client_dropped`, so that telling it twice counts it once.
+        Up to 20,000 records, their letters and their counts are one commit.
         """
         received = codec.to_micros(received_at or datetime.now(UTC))
         kept = [_row_of(letter) for letter in letters]
@@ -265,7 +268,8 @@ class Log:
         """
         with self._database.read() as connection:
             row = connection.execute(sa.select(tally)).mappings().one()
-            counted = {name: int(value) for name, value in connection.execute(sa.select(counters)).tuples()}
+            found = connection.execute(sa.select(counters)).tuples()
+            counted = {name: int(value) for name, value in found if _TELLER not in name}
         rejected = counted.pop("rejected", 0)
         return {
             "received": counted.pop("received", 0),
@@ -422,7 +426,8 @@ def _store(connection: sa.Connection, batches: list[_Batch]) -> list[Appended]:
                     "received": batch.received,
                 }
         fresh = letters.take(batch)
-        counted.update(batch.counts)
+        for name, more in batch.counts.items():
+            counted[name] = max(counted[name], more) if _TELLER in name else counted[name] + more
         answers.append(Appended(stored, duplicates + len(batch.letters) - fresh, conflicting, fresh, bytes(fates)))
     if new:
         _insert(connection, new)
@@ -471,9 +476,19 @@ class _Letters:
 
 def _count(connection: sa.Connection, counted: Counter[str]) -> None:
     """Add to the books. The tally's row is held, so nobody else adds at the same moment."""
-    for name, more in counted.items():
-        if more and not connection.execute(_COUNT, {"counter": name, "more": more}).rowcount:
-            connection.execute(counters.insert().values(name=name, value=more))
+    for name, count in counted.items():
+        kind, teller, _ = name.partition(_TELLER)
+        if not teller:
+            _add_to(connection, name, count)
+            continue
+        known = connection.scalar(sa.select(counters.c.value).where(counters.c.name == name)) or 0
+        for counter in (kind, name):
+            _add_to(connection, counter, max(0, count - known))
+
+
+def _add_to(connection: sa.Connection, counter: str, more: int) -> None:
+    if more and not connection.execute(_COUNT, {"counter": counter, "more": more}).rowcount:
+        connection.execute(counters.insert().values(name=counter, value=more))
 
 
 def _insert(connection: sa.Connection, new: list[_New]) -> None:
