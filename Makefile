@@ -27,8 +27,8 @@ test: $(VENV)/dev.stamp ## Run the quick tests, doctests included (ARGS="tests/s
 slow: $(VENV)/dev.stamp ## Run the tests that take more than a few seconds
 	@$(BIN)/python -m pytest -n auto -m slow $(ARGS)
 
-fault: $(VENV)/dev.stamp ## Run the tests that kill, fill disks and compete
-	@$(BIN)/python -m pytest -m "fault and not slow" $(ARGS)
+fault: $(VENV)/dev.stamp ## Kill, cut the power, fill the disk, cut connections; what is acknowledged must be there
+	@FLYWHEEL_FAULT_AWAY=$${FLYWHEEL_FAULT_AWAY:-60} $(BIN)/python -m pytest -m "fault and not slow" $(ARGS)
 
 kills: $(VENV)/dev.stamp ## Kill logging and spinning at 200 random moments (ARGS="-k …")
 	@FLYWHEEL_FAULT_KILLS=200 $(BIN)/python -m pytest tests/fault $(ARGS)
