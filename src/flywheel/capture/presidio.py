@@ -36,7 +36,7 @@ KINDS = {
 """What Presidio finds → what is written in brackets in its place."""
 
 _MARK = re.compile(r"\[[a-z ]+\]")
-_WORTH_READING = re.compile(r"[^\W\d_]{2}")
+_WORTH_READING = re.compile(r"[^\W\d_]")
 _MOST_ROUNDS = 4
 _DEEPEST = 256
 

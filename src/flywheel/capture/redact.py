@@ -16,7 +16,7 @@ from typing import Any
 
 from flywheel.capture.redaction.numbers import is_card
 from flywheel.capture.redaction.phones import REGIONS, plans_of
-from flywheel.capture.redaction.text import clean, is_made, is_wary, residue
+from flywheel.capture.redaction.text import ALL, clean, clean_once, is_made, is_wary, residue, rules_of
 from flywheel.capture.redaction.words import meaning_of_key
 from flywheel.errors import InvalidRecord
 
@@ -79,42 +79,54 @@ class Patterns:
 
     def _text(self, value: str) -> tuple[str, dict[str, int]]:
         left, wary = residue(value), is_wary(value)
-        if not left and not wary:
+        rules = ALL if wary else left and rules_of(value, left)
+        if not rules:
             return value, {}
         found: defaultdict[str, int] = defaultdict(int)
-        return clean(value, left, wary, self._plans, "", found), _sorted(found)
+        cleaned = clean(value, rules, self._plans, "", found)
+        return cleaned, _sorted(found) if found else {}
+
+    def _again(self, text: str, meaning: str, found: defaultdict[str, int]) -> str:
+        return clean(text, ALL if is_wary(text) else rules_of(text, residue(text)), self._plans, meaning, found)
 
     def _look(self, walk: _Walk, lefts: list[bytes], wary: bool) -> None:
-        """Apply the rules to the leaves that have something left: together, as one text, where there are several."""
+        """Apply the rules to the leaves that call for any: together, as one text, where there are several."""
         leaves, changed, meanings, found = walk.leaves, walk.changed, walk.meanings, walk.found
-        places = [
-            place
-            for place, left in enumerate(lefts)
-            if (left or wary) and place not in changed and not is_made(leaves[place])
-        ]
-        alone = [place for place in places if place in meanings] if meanings else []
-        together = [place for place in places if place not in meanings] if meanings else places
-        if len(together) > 1:
-            text = "\0".join([leaves[place] for place in together])
-            left = b"\0".join([lefts[place] for place in together])
-            if text.count("\0") == len(together) - 1:
-                cleaned = clean(text, left, wary, self._plans, "", found)
-                if cleaned is not text:
-                    for place, leaf in zip(together, cleaned.split("\0"), strict=True):
-                        if leaf != leaves[place]:
-                            changed[place] = leaf
-                together = []
-        for place in (*together, *alone):
+        together: list[int] = []
+        rules = 0
+        for place, left in enumerate(lefts):
+            if not left and not wary:
+                continue
             leaf = leaves[place]
-            cleaned = clean(leaf, lefts[place], wary and is_wary(leaf), self._plans, meanings.get(place, ""), found)
-            if cleaned is not leaf:
-                changed[place] = cleaned
+            wants = ALL if wary else rules_of(leaf, left)
+            if not wants or place in changed or is_made(leaf):
+                continue
+            if place in meanings:
+                cleaned = self._again(leaf, meanings[place], found)
+                if cleaned is not leaf:
+                    changed[place] = cleaned
+            else:
+                together.append(place)
+                rules |= wants
+        if not together:
+            return
+        text = "\0".join([leaves[place] for place in together])
+        if text.count("\0") != len(together) - 1:  # somebody's text holds the separator
+            cleaned_leaves = [self._again(leaves[place], "", found) for place in together]
+        else:
+            cleaned = clean_once(text, rules, self._plans, "", found)
+            if cleaned is text:
+                return
+            cleaned_leaves = cleaned.split("\0")
+        for place, leaf in zip(together, cleaned_leaves, strict=True):
+            if leaf != leaves[place]:
+                changed[place] = self._again(leaf, "", found)
 
     def meaning(self, key: Any) -> str:
         """What a key says of what is under it: `"secret"`, `"phone"` …, or nothing; `"dirty"` if it needs redaction."""
         if not isinstance(key, str):
             return ""
-        if clean(key, residue(key), is_wary(key), self._plans, "", defaultdict(int)) != key:
+        if self._again(key, "", defaultdict(int)) != key:
             return _DIRTY
         words = _WORDS.sub("_", key).lower()
         meaning = "secret" if _SECRET_NAME.fullmatch(words) else meaning_of_key(words.replace("_", " "))

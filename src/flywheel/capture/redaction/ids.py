@@ -102,9 +102,9 @@ _IBAN_LENGTHS = {  # SWIFT, IBAN Registry (ISO 13616)
     29: "BR EG PS QA UA", 30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
 }  # fmt: skip
 _IBAN_LENGTH = {country: length for length, countries in _IBAN_LENGTHS.items() for country in countries.split()}
+_DOCUMENTS = ("s license", "s licence", "er license", "ng licence", "assport", "asseport", "asaporte", "eisepass")
 _DOCUMENT = re.compile(
-    r"""(?ix) (?: passport | passeport | pasaporte | reisepass(?:nummer)? | (?:driver'?s?|driving) \ licen[cs]e )
-    [\ ]? (?: numbers? | no\.? | nr\.? | id | \# )? [\ ]? (?: is | was | ist | est | es | : | = )? [\ ]{0,2}
+    r"""(?ix) (?:nummer)? [\ ]? (?: numbers? | no\.? | nr\.? | id | \# )? [\ ]? (?: is | was | ist | est | es | : | = )? [\ ]{0,2}
     ([A-Z0-9][A-Z0-9-]{4,17}) (?![\w-])"""
 )
 _NOT_ALNUM = re.compile(r"[^A-Za-z0-9]")
@@ -122,16 +122,29 @@ def is_iban(compact: str) -> bool:
 
 def find_documents(text: str, found: Found) -> str:
     """Replace the number of a passport or a driving licence behind these words: it has no form of its own."""
-    if "icen" not in text and "assport" not in text and "asaporte" not in text and "eisepass" not in text:
+    places = [place for word in _DOCUMENTS if word in text for place in _places(text, word)]
+    if not places:
         return text
-
-    def one(match: re.Match[str]) -> str:
-        if sum(sign.isdigit() for sign in match.group(1)) < 4:
-            return match.group()
+    parts: list[str] = []
+    done = 0
+    for place in sorted(places):
+        match = _DOCUMENT.match(text, place)
+        if match is None or place < done or sum(sign.isdigit() for sign in match.group(1)) < 4:
+            continue
         found["national id"] += 1
-        return match.group()[: match.start(1) - match.start()] + "[national id]"
+        parts += (text[done : match.start(1)], "[national id]")
+        done = match.end()
+    return "".join((*parts, text[done:])) if parts else text
 
-    return _DOCUMENT.sub(one, text)
+
+def _places(text: str, word: str) -> list[int]:
+    """Where a word ends, each time it stands in the text."""
+    places = []
+    at = text.find(word)
+    while at >= 0:
+        places.append(at + len(word))
+        at = text.find(word, at + len(word))
+    return places
 
 
 def lettered(form: str, plain: str, start: int, end: int) -> tuple[str, int]:

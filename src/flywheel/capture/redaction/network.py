@@ -9,7 +9,8 @@ from flywheel.capture.redaction.credentials import Found
 
 __all__ = ["find_emails", "find_ipv4", "find_ipv6"]
 
-_DOMAIN = re.compile(r"(?:@|%40)((?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62})")
+_NAMES = r"((?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62})"
+_DOMAIN, _ENCODED = re.compile(f"@{_NAMES}"), re.compile(f"(?:@|%40){_NAMES}")
 _LOCAL = re.compile(r"[\w.+%-]+(?:'[\w.+%-]+)?")  # read backwards from the @
 _NO_DOMAIN = re.compile(r"\d+x\.(?:png|jpe?g|gif|webp|svg|avif)|\d+\.\d", re.IGNORECASE)  # logo@2x.png, lib@1.0-rc.x
 
@@ -23,7 +24,7 @@ def find_emails(text: str, found: Found) -> str:
     """Replace e-mail addresses, also with an encoded `%40`; a local part is followed back for 64 characters."""
     parts: list[str] = []
     done = 0
-    for match in _DOMAIN.finditer(text):
+    for match in (_ENCODED if "%40" in text else _DOMAIN).finditer(text):
         at = match.start()
         before = _LOCAL.match(text[max(done, at - 64) : at][::-1])
         if before is None or _NO_DOMAIN.match(match.group(1)):

@@ -10,7 +10,7 @@ from flywheel.capture.redaction.network import find_emails, find_ipv4, find_ipv6
 from flywheel.capture.redaction.numbers import find_numbers, has_foreign_digits
 from flywheel.capture.redaction.phones import Plans
 
-__all__ = ["clean", "is_made", "is_wary", "residue"]
+__all__ = ["ALL", "clean", "clean_once", "is_made", "is_wary", "residue", "rules_of"]
 
 _KEPT = b"0123456789\x00:=@%-_Jz"
 _DROPPED = bytes(code for code in range(256) if code not in _KEPT)
@@ -24,7 +24,12 @@ _MADE = re.compile(  # ids that a machine drew, and times: they say nothing of a
 _MADE_LENGTHS = range(16, 65)
 _MOST_ROUNDS = 8
 
-_LOGIN, _TOKEN, _ASSIGNED, _EMAIL, _SIX, _FOUR, _NUMBER = (1 << bit for bit in range(7))
+_LOGIN, _TOKEN, _ASSIGNED, _EMAIL, _SIX, _FOUR, _NUMBER, _WARY = (1 << bit for bit in range(8))
+ALL = 255
+"""Every rule."""
+_SHORT, _TINY = 14, 7
+_IN_SHORT = ALL & ~_TOKEN
+_IN_TINY = _EMAIL | _SIX
 _RULES: dict[bytes, int] = {}
 _MOST_RULES, _LONGEST_RULE = 8192, 24
 
@@ -50,8 +55,20 @@ def is_made(text: str) -> bool:
     return len(text) in _MADE_LENGTHS and _MADE.fullmatch(text) is not None
 
 
+def rules_of(text: str, left: bytes) -> int:
+    """Which rules a text calls for, by its residue and length, as bits; 0 for none.
+
+    Short residues repeat, and hold no digit as it was: what they call for is remembered.
+    """
+    rules = _RULES.get(left)
+    if rules is None:
+        rules = _rules(left)
+    if rules and len(text) < _SHORT:  # shorter than any token, or than any number or password
+        return rules & (_IN_SHORT if len(text) >= _TINY else _IN_TINY)
+    return rules
+
+
 def _rules(left: bytes) -> int:
-    """Which rules a residue calls for, as bits. Short residues repeat, and hold no digit as it was: remembered."""
     held = left.decode("ascii")
     digits = held.count("0")
     rules = 0
@@ -61,7 +78,7 @@ def _rules(left: bytes) -> int:
         rules |= _EMAIL
     if digits > 3:
         rules |= _FOUR | _TOKEN
-    if digits > 5:
+    if digits > 6 or "000000" in held:
         rules |= _NUMBER
     if ":" in held:
         rules |= _SIX | _ASSIGNED
@@ -74,37 +91,34 @@ def _rules(left: bytes) -> int:
     return rules
 
 
-def clean(text: str, left: bytes, wary: bool, plans: Plans, key: str, found: Found) -> str:
+def clean(text: str, rules: int, plans: Plans, key: str, found: Found) -> str:
     """Replace what is personal or secret; the same object comes back when there is nothing. Kinds are added to `found`.
 
-    `left` is the text's `residue`, `key` what its key says of it. A text that was changed is read again until it stays
-    the same, so that doing this twice is doing it once.
+    `rules` are the text's `rules_of`, or `ALL` if it is wary; `key` is what its key says of it. A text that was changed
+    is read again until it stays the same, so that doing this twice is doing it once.
     """
     for _ in range(_MOST_ROUNDS):
-        rules = _RULES.get(left)
-        if rules is None:
-            rules = _rules(left)
-        if not rules and not wary:
+        if not rules:
             return text
-        cleaned = _once(text, 127 if wary else rules, wary, plans, key, found)
+        cleaned = clean_once(text, rules, plans, key, found)
         if cleaned == text:
             return text
-        text, left, wary = cleaned, residue(cleaned), is_wary(cleaned)
-        if not left and not wary:
-            return text
+        text = cleaned
+        rules = ALL if is_wary(text) else rules_of(text, residue(text))
     return text
 
 
-def _once(text: str, rules: int, wary: bool, plans: Plans, key: str, found: Found) -> str:
+def clean_once(text: str, rules: int, plans: Plans, key: str, found: Found) -> str:
+    """The same in a single reading; what it changed may want another."""
     if rules & _FOUR and is_made(text):
         return text
     if rules & _LOGIN and "://" in text:
         text = find_login(text, found)
     if rules & _TOKEN:
-        text = find_tokens(text, wary, rules & _FOUR != 0, found)
+        text = find_tokens(text, rules & _WARY != 0, rules & _FOUR != 0, found)
     if rules & _ASSIGNED:
         text = find_assigned(text, found)
-    if wary:
+    if rules & _WARY:
         text = find_bearer(text, found)
     if rules & _EMAIL:
         text = find_emails(text, found)
