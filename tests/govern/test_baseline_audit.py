@@ -230,6 +230,13 @@ def test_status_codes_that_nobody_mapped_are_seen() -> None:
     assert "failures only as a code" in names(audit)
 
 
+def test_errors_are_grouped_by_what_they_say_without_numbers_and_quotes() -> None:
+    said = [f"HTTP {503 if n % 4 else 404} for request {n}" for n in range(40)]
+    said += [f"KeyError: 'name {n}' at 0x{n:x}f" for n in range(10)]
+    kinds = dict(look(plain(n, error=error) for n, error in enumerate(said)).handling.kinds)
+    assert kinds == {"HTTP 503 for request …": 30, "HTTP 404 for request …": 10, "KeyError: '…' at …": 10}
+
+
 def test_odd_fields_are_noted() -> None:
     drafts = [
         plain(

@@ -26,7 +26,9 @@ _STATUS = (
     "http.response.status_code",
     "response",
 )
-_NUMBERS = re.compile(r"(?<![A-Za-z])(?:0x)?[0-9a-fA-F-]*\d[0-9a-fA-F-]*(?![A-Za-z])")
+_NUMBERS = re.compile(
+    r"(?<!HTTP )(?<!HTTP)(?<!status )(?<!code )(?<![A-Za-z\d])(?:0x)?[0-9a-fA-F-]*\d[0-9a-fA-F-]*(?![A-Za-z])"
+)
 _QUOTED = re.compile(r"'[^']{1,200}'|\"[^\"]{1,200}\"")
 _EDGES = [10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4]
 _BANDS = ("< 10 ms", "10–30", "30–100", "100–300", "0.3–1 s", "1–3 s", "3–10 s", "10–30 s", "≥ 30 s")

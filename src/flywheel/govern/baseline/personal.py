@@ -26,7 +26,7 @@ _DESCRIBING = re.compile(
     | national[_\s-]?id | tax[_\s-]?id | iban | salary | income
     ) (?:$|[._\s-])"""
 )
-_NAME = re.compile(r"[^\W\d_][^\W\d_'’.-]*(?: [^\W\d_][^\W\d_'’.-]*){1,3}")
+_NAME = re.compile(r"[^\W\d_](?:[^\W\d_]|['’.-])*(?: [^\W\d_](?:[^\W\d_]|['’.-])*){1,3}")
 _SAID = 10_000
 
 
@@ -60,8 +60,8 @@ class PersonalData:
         user = draft.get("user")
         if user is not None:
             self.users += 1
-            found = self._shown.counts("user", user)
-            named = isinstance(user, str) and _NAME.fullmatch(user.strip()) is not None
+            found = dict(finds).get("user", {})
+            named = isinstance(user, str) and len(user) <= 100 and _NAME.fullmatch(user.strip()) is not None
             self.identifiable += bool(named or any(kind not in _MACHINES for kind in found))
         consent = draft.get("consent")
         self.consent += consent is not None

@@ -340,7 +340,7 @@ def _sliced(field: ContextField) -> Html:
                 h(
                     "tr",
                     h("td", one["value"] or "(empty)", cls="f"),
-                    h("td", f"{one['n']:,}", None if one["enough"] else h("small", "too few", cls="no"), cls="r"),
+                    h("td", None if one["enough"] else h("small", "few ", cls="no in"), f"{one['n']:,}", cls="r"),
                     h("td", bar(one["share"] / top, tone="" if one["enough"] else "bad"), cls="b"),
                     h("td", f"{one['share'] * 100:.1f} %", cls="r"),
                 )

@@ -64,10 +64,6 @@ class Shown:
                 self._remember(path, value)
         return found
 
-    def counts(self, path: str, value: Any) -> dict[str, int]:
-        """How much personal data of each kind one field's value holds."""
-        return dict(pair for _, counts in self._alone(path, value) for pair in counts.items())
-
     def _alone(self, path: str, value: Any) -> list[tuple[str, dict[str, int]]]:
         counts = self._redact({path: value})[1]
         if counts:

@@ -53,7 +53,7 @@ border-bottom:1px solid var(--line);vertical-align:bottom}td{padding:4px 14px 4p
 border-bottom:1px solid var(--line);vertical-align:top}tr:last-child td{border-bottom:0}
 .r{text-align:right;white-space:nowrap}td.f{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;
 font-size:12.5px;overflow-wrap:anywhere}
-.stack td.f{min-width:150px}
+.stack td.f{min-width:200px}td small.in{display:inline}td small.no{color:var(--red)}
 td small{color:var(--soft);display:block;overflow-wrap:anywhere}
 td.b{width:130px;min-width:90px}.bar{position:relative;display:block;height:9px;margin-top:6px;
 background:var(--fill);border-radius:2px;overflow:hidden}.bar i{display:block;height:100%;background:var(--blue)}
