@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import threading
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from flywheel.errors import InvalidConfig
+from flywheel.errors import InvalidConfig, StoreUnavailable
 
 __all__ = ["Config", "load", "write"]
 
@@ -336,7 +338,7 @@ def _from_text(text: str, default: Any, variable: str) -> Any:
 
 
 def write(folder: Path, values: dict[str, dict[str, Any]]) -> Path:
-    """Write a first `flywheel.toml` with the given values; an existing file is left alone."""
+    """Write a first `flywheel.toml` with the given values, whole and synced; an existing file is left alone."""
     path = folder / "flywheel.toml"
     if path.exists():
         return path
@@ -344,7 +346,20 @@ def write(folder: Path, values: dict[str, dict[str, Any]]) -> Path:
     for section, settings in values.items():
         lines.append(f"\n[{section}]\n")
         lines.extend(f"{name} = {_toml(value)}\n" for name, value in settings.items())
-    path.write_text("".join(lines), encoding="utf-8")
+    draft = folder / f".flywheel.toml.{os.getpid()}-{threading.get_ident()}"
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was first
+            os.link(draft, path)
+    except OSError as problem:
+        raise StoreUnavailable(
+            f"{path} cannot be written: {problem}. Check the folder's permissions and free space, then try again"
+        ) from problem
+    finally:
+        draft.unlink(missing_ok=True)
     return path
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import flywheel
 from flywheel.config import Config
 from flywheel.errors import Retryable, StoreUnavailable
 from flywheel.records import Feedback, Interaction
@@ -288,6 +289,9 @@ def test_opening_on_a_full_disk_says_so_and_works_when_there_is_space(small_disk
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="space"):
             Store.open(small_disk / "bot", Config())
+    with pytest.raises(StoreUnavailable, match=r"flywheel.toml.*space"):
+        flywheel.open(small_disk / "bot")
+    assert not (small_disk / "bot" / "flywheel.toml").exists(), "no settings rather than half of them"
     ballast.unlink()
     with closing(Store.open(small_disk / "bot", Config())) as store:
         commit(ask("a"))(store)

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import sqlite3
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from typing import TypeVar
 
 import pytest
 
+from flywheel import config
+from flywheel.capture.identity import pseudonym_key
 from flywheel.config import Config
 from flywheel.errors import FlywheelError, StoreUnavailable
 from flywheel.records import Feedback, Interaction
@@ -259,19 +262,39 @@ def test_the_model_shows_what_less_care_loses(tmp_path, monkeypatch, capsys, syn
         assert damaged == 0
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only there can a folder be synced")
-def test_the_way_to_a_new_folder_is_on_stable_storage_too(tmp_path, monkeypatch):
-    synced: list[int] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The files and folders that Python code has synced: their number, and of a folder how many names it had then."""
+    seen: list[tuple[int, int]] = []
     real = os.fsync
 
     def fsync(handle: int) -> None:
         real(handle)
-        synced.append(os.fstat(handle).st_ino)
+        found = os.fstat(handle)
+        seen.append((found.st_ino, len(os.listdir(handle)) if stat.S_ISDIR(found.st_mode) else -1))
 
     monkeypatch.setattr(os, "fsync", fsync)
+    return seen
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="only there can a folder be synced")
+
+
+@posix
+def test_the_way_to_a_new_folder_is_on_stable_storage_too(tmp_path, synced):
     folder = tmp_path / "products" / "bots" / "one"
     Store.open(folder, Config()).close()
-    assert {place.stat().st_ino for place in (tmp_path, folder.parent, folder.parent.parent)} <= set(synced)
+    assert {(place.stat().st_ino, 1) for place in (tmp_path, folder.parent, folder.parent.parent)} <= set(synced)
     synced.clear()
     Store.open(folder, Config()).close()
     assert not synced, "a folder in use stands already"
+
+
+@posix
+def test_the_settings_and_the_key_of_the_pseudonyms_are_on_stable_storage(tmp_path, synced):
+    path = config.write(tmp_path, {"product": {"task": "ranking"}})
+    assert (path.stat().st_ino, -1) in synced
+    pseudonym_key(tmp_path)
+    assert ((tmp_path / "pseudonym.key").stat().st_ino, -1) in synced
+    assert (tmp_path.stat().st_ino, 2) in synced
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["flywheel.toml", "pseudonym.key"]

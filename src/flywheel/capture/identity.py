@@ -113,6 +113,7 @@ def pseudonym_key(folder: Path, state: State | None = None) -> bytes:
                 "Put the file back from your backup"
             )
         _make_key(path)
+        _sync(folder)  # a key that a power cut takes away would leave the users stored under it behind
     key = path.read_bytes()
     if len(key) != _KEY_BYTES:
         raise CorruptStore(f"{path} holds {len(key)} bytes where a key has {_KEY_BYTES}. Put it back from your backup")
