@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -64,9 +64,9 @@ class Books:
         on_bad: Callable[[str, str, Any], None] | None,
         on_commit: Callable[[], None],
     ) -> None:
-        self.sums = Imported()
         self.derived = False
         """Has a record been given an id made of its content?"""
+        self._counts: Counter[str] = Counter()
         self._recorder = recorder
         self._file = file
         self._moment = moment
@@ -77,6 +77,11 @@ class Books:
         self._batch: list[Interaction | Feedback] = []
         self._letters: list[Letter] = []
         self._without = 0
+
+    @property
+    def sums(self) -> Imported:
+        """The books so far."""
+        return Imported(**self._counts)
 
     def pass_by(self, record: Mapping[str, Any]) -> str:
         """Take note of a record that was dealt with before; returns what tells it from others."""
@@ -172,7 +177,8 @@ class Books:
         self._full()
 
     def _add(self, **more: int) -> None:
-        self.sums = replace(self.sums, **{name: getattr(self.sums, name) + count for name, count in more.items()})
+        for name, count in more.items():
+            self._counts[name] += count
 
 
 def _count(record: Mapping[str, Any]) -> int:
