@@ -142,7 +142,8 @@ def interaction_from_attributes(
     if began is not None and ended is not None and ended >= began:
         draft["latency_ms"] = (ended - began) / timedelta(milliseconds=1)
     facts, extra = _circumstances(attributes, content, resource or {})
-    model, user, session = facts.pop("", None), facts.pop("user", None), facts.pop("session", None)
+    model = facts.pop("", None) or content.model
+    user, session = facts.pop("user", None) or content.user, facts.pop("session", None)
     error = _error(attributes, events, failed, status_message) or content.refusal
     if error is not None:
         draft["error"] = error
@@ -212,7 +213,7 @@ def _circumstances(
     for name, value in attributes.items():
         if name in _PLACES:
             tell(name, value)
-        elif genai_content.is_content(name):
+        elif genai_content.is_content(name) or name in _ERRORS:
             continue
         elif name in METADATA or name.startswith(ASSOCIATIONS):
             short = next((name[len(prefix) :] for prefix in ASSOCIATIONS if name.startswith(prefix)), None)
@@ -233,7 +234,11 @@ def _circumstances(
     if resource:
         for field, names in RESOURCE.items():
             found = _first(resource, names)
-            if found is not None and not isinstance(found, dict | list):
+            if (
+                found is not None
+                and not isinstance(found, dict | list)
+                and not str(found).startswith("unknown_service")
+            ):
                 facts[field] = found
     facts |= content.context
     if rest:
@@ -241,6 +246,7 @@ def _circumstances(
     return facts, extra
 
 
+_ERRORS = ("error.type", "error.message", "exception.type", "exception.message")
 _SHORT = {"sessionId": "session_id", "userId": "user_id", "threadId": "thread_id", "conversationId": "conversation_id"}
 
 

@@ -15,6 +15,7 @@ from flywheel.capture.genai_messages import (
     refusal_of,
     system_message,
 )
+from flywheel.capture.genai_names import USER_PARAMETERS
 
 __all__ = ["DETAILS", "MESSAGE_EVENTS", "Content", "has_prompt", "is_content", "read"]
 
@@ -76,6 +77,10 @@ class Content:
     input: Any = None
     output: Any = None
     refusal: str | None = None
+    user: str | None = None
+    """The user, where the request's parameters name one."""
+    model: str | None = None
+    """The model that the parameters ask for."""
     context: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -170,13 +175,22 @@ def _beside(content: Content, told: Mapping[str, Any], flat: Mapping[str, Any]) 
             for key in ("temperature", "top_p", "max_tokens"):
                 if isinstance(parameters.get(key), int | float):
                     content.context.setdefault(key, parameters[key])
-            content.extra.setdefault("parameters", dict(parameters))
+            kept = {key: value for key, value in parameters.items() if key not in USER_PARAMETERS}
+            content.user = content.user or next(
+                (as_text(parameters[key]) for key in USER_PARAMETERS if parameters.get(key)), None
+            )
+            content.model = content.model or _name(kept.get("model"))
+            content.extra.setdefault("parameters", kept)
     tools = parsed(_pick(told, _TOOLS))
     if tools is None and flat:
         listing: list[Any] = next((found for name in _FLAT_TOOLS if (found := listed(flat, name))), [])
         tools = [_tool(tool) for tool in listing] or None
     if tools is not None:
         content.extra["tools"] = [parsed(tool) for tool in tools] if isinstance(tools, list) else tools
+
+
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _tool(tool: Any) -> Any:
@@ -266,10 +280,10 @@ def _from_events(
             if role == "choice":
                 index = told.get("index")
                 number = int(str(index)) if str(index).isdecimal() else len(answered)
-                answered.extend((number, one) for one in _spoken({"role": "assistant", **told}, "assistant"))
+                choice = _spoken({"role": "assistant", **told}, "assistant")
+                answered.extend((number, one) for one in choice)
             else:
-                said = _spoken({"role": role, **told}, role)
-                asked.extend(one for one in said if one["content"] is not None or "tool_calls" in one)
+                asked.extend(one for one in _spoken({"role": role, **told}, role) if _says_something(one))
         elif name == "gen_ai.content.prompt":
             asked.extend(_written(event, "gen_ai.prompt", "user"))
         elif name == "gen_ai.content.completion":
@@ -277,7 +291,16 @@ def _from_events(
                 (len(answered) + n, one) for n, one in enumerate(_written(event, "gen_ai.completion", "assistant"))
             )
     answered.sort(key=lambda pair: pair[0])
-    return asked or None, [message for _, message in answered] or None
+    choices = [message for _, message in answered]
+    if not asked and not any(map(_says_something, choices)):
+        choices = [{key: one for key, one in message.items() if key != "tool_calls"} for message in choices]
+    return asked or None, choices or None
+
+
+def _says_something(message: Mapping[str, Any]) -> bool:
+    """Is there content? Where its capture is off, events still come: with roles, and tools' names without arguments."""
+    calls = message.get("tool_calls") or ()
+    return message["content"] is not None or any("arguments" in call["function"] for call in calls)
 
 
 def _body(event: Mapping[str, Any]) -> dict[str, Any]:

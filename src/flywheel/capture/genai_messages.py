@@ -12,12 +12,17 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
+try:
+    from msgspec import DecodeError as _DecodeError
+    from msgspec.json import decode as _decode
+except ModuleNotFoundError:  # inside a product there may be the standard library alone
+    from json import JSONDecodeError as _DecodeError  # type: ignore[assignment]
+    from json import loads as _decode  # type: ignore[assignment]
 
 __all__ = ["answer_of", "as_text", "listed", "messages_of", "parsed", "refusal_of", "system_message"]
 
 _DEEPEST_NAME = 12  # parts of a flattened attribute's name that are looked at
-_decode = msgspec.json.decode
+_SILENT = {"role", "content", "reasoning_content", "finish_reason"}
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "developer": "developer"}
 _CALLS = ("tool_call", "tool_use", "tool-call", "function_call")
 _RESULTS = ("tool_call_response", "tool_result", "tool-result", "function_call_output")
@@ -33,7 +38,7 @@ def parsed(value: Any) -> Any:
     if type(value) is str and value[:1] in ("{", "["):
         try:
             return _decode(value)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+        except (_DecodeError, UnicodeError, RecursionError):
             return value
     return value
 
@@ -115,15 +120,13 @@ def answer_of(choices: Sequence[Mapping[str, Any]]) -> Any:
 
     Several choices: the first one's message, with all of them under `choices`.
     """
-    if not choices:
+    if not any(set(choice) - _SILENT or choice.get("content") is not None for choice in choices):
         return None
     first = {key: value for key, value in choices[0].items() if key not in ("reasoning_content", "finish_reason")}
     if len(choices) > 1:
         return {**first, "choices": [dict(choice) for choice in choices]}
     if set(first) <= {"role", "content"} and isinstance(first.get("content"), str):
         return first["content"]
-    if set(first) <= {"role", "content"} and first.get("content") is None:
-        return None
     return first
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "SYSTEMS",
     "TELEMETRY",
     "USERS",
+    "USER_PARAMETERS",
 ]
 
 OPERATIONS = {
@@ -129,6 +130,10 @@ USERS = (
     "langfuse.userId",
     "enduser.pseudo.id",
     "gen_ai.user.id",
+    "gen_ai.user",
+    "gen_ai.request.user",
+    "gen_ai.openai.request.user",
+    "llm.user",
     "user_id",
     "mlflow.trace.user",
 )
@@ -140,6 +145,9 @@ ASSOCIATIONS = (
 )
 """Prefixes under which products put facts of their own; `METADATA` holds such facts as JSON."""
 METADATA = frozenset(("metadata", "langfuse.trace.metadata", "langfuse.observation.metadata"))
+
+USER_PARAMETERS = ("user", "safety_identifier", "user_id")
+"""Parameters of a request that name the user: never kept among the parameters."""
 
 TELEMETRY = frozenset(
     (

@@ -58,17 +58,26 @@ def decode(
     *,
     max_record_bytes: int = 1_048_576,
     keep_other: bool = False,
-    apart: Container[str] = (),
+    talking: Container[str] = (),
+    spanning: Container[str] = (),
 ) -> Decoded:
     """Decode a request's body (inflated) into drafts. An empty one is a request without records.
 
-    A span whose ids are invalid, and a record over a limit, becomes an `unreadable` draft with the reason. `apart`
-    are instrumentation scopes known to send messages apart from their spans.
+    A span whose ids are invalid, and a record over a limit, becomes an `unreadable` draft with the reason. `talking`
+    are instrumentation scopes known to send messages apart from their spans, `spanning` those that send spans.
 
     Raises `Undecodable` for bytes that are not such a request, `TooLarge` for more than 50,000 records or 250,000
     attributes, and `UnsupportedMedia` for another content type.
     """
-    reading = Reading(body, content_type, signal, max_record_bytes=max_record_bytes, keep_other=keep_other, apart=apart)
+    reading = Reading(
+        body,
+        content_type,
+        signal,
+        max_record_bytes=max_record_bytes,
+        keep_other=keep_other,
+        talking=talking,
+        spanning=spanning,
+    )
     drafts = list(reading)
     return Decoded(drafts, reading.records, reading.other, reading.empty, reading.parts)
 
@@ -82,7 +91,10 @@ class Reading:
     signal: Signal
     max_record_bytes: int = 1_048_576
     keep_other: bool = False
-    apart: Container[str] = ()
+    talking: Container[str] = ()
+    """Instrumentation scopes known to send messages apart from their spans."""
+    spanning: Container[str] = ()
+    """Instrumentation scopes known to send spans."""
     known: MutableMapping[str, str] = field(default_factory=dict)
     """Response id → interaction id, of earlier requests."""
     counts: dict[str, int] = field(default_factory=dict)
@@ -94,8 +106,10 @@ class Reading:
     owners: list[int] = field(default_factory=list)
     """For each draft the number of the span or log record it came from."""
     parts: list[Part] = field(default_factory=list)
-    talking: set[str] = field(default_factory=set)
-    """Scopes that send messages apart from their spans."""
+    talked: set[str] = field(default_factory=set)
+    """Scopes that sent messages apart from their spans in this request."""
+    spanned: set[str] = field(default_factory=set)
+    """Scopes that sent spans in this request."""
     responses: dict[str, str] = field(default_factory=dict)
     """Response id → interaction id, of this request."""
 
@@ -154,7 +168,8 @@ class Reading:
                 self.responses[response] = draft["id"]
             bare = draft["input"] is None and draft["output"] is None
             self.empty += bare
-            if bare and origin.scope in self.apart:
+            self.spanned.add(origin.scope)
+            if bare and origin.scope in self.talking:
                 self.parts.append(Part(SPAN, draft, number))
             else:
                 yield self._own(number, draft)
@@ -189,10 +204,10 @@ class Reading:
         response = draft["extra"].get("response_id")
         if response:
             self.responses[response] = draft["id"]
-        if talk.whole:
+        if talk.alone or (talk.whole and talk.origin.scope not in self.spanning):
             yield self._own(talk.numbers[0], draft)
         else:
-            self.talking.add(talk.origin.scope)
+            self.talked.add(talk.origin.scope)
             self.parts.append(Part(MESSAGES, draft, talk.numbers[0]))
 
     def _feedback(self, number: int, record: LogRecord) -> Iterator[dict[str, Any]]:
@@ -242,9 +257,14 @@ class _Talk:
         self._records.append(record)
 
     @property
+    def alone(self) -> bool:
+        """Is there no span that these events belong to?"""
+        return not self._trace
+
+    @property
     def whole(self) -> bool:
-        """Does it tell all there is of the interaction? Today's event does; one without a span has to."""
-        return not self._trace or any(record.name == DETAILS for record in self._records)
+        """Does it tell nearly all there is of the interaction? Today's event does."""
+        return any(record.name == DETAILS for record in self._records)
 
     def draft(self) -> dict[str, Any] | None:
         """What the events tell; None where they carry no content."""
@@ -271,7 +291,7 @@ class _Talk:
             resource=self.origin.resource,
             any_span=True,
         )
-        if draft is None or (draft["input"] is None and draft["output"] is None and not self.whole):
+        if draft is None or (draft["input"] is None and draft["output"] is None and not self.alone):
             return None
         if "id" not in draft:
             draft["id"] = draft["extra"].get("response_id") or f"log-{_digest(events)}"

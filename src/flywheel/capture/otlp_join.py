@@ -4,7 +4,7 @@ Instrumentations of semantic conventions up to 1.36 send a call's messages as lo
 itself as a span (`/v1/traces`): two requests, in either order, the messages often in several. Neither alone is the
 interaction, and neither request may wait for the other, since its 200 means *on stable storage*. So each part is stored
 at once, as a fact about the interaction (feedback of kind `outcome`, named `otlp.messages` or `otlp.span`); after every
-commit whoever finds a set complete stores the interaction. Complete: the span, and the answer or the span's error.
+commit whoever finds a set complete stores the interaction. Complete: the span, with question and answer or an error.
 
 The parts' content has been through redaction and pseudonyms like any interaction's before it is stored.
 """
@@ -16,6 +16,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
 __all__ = ["MESSAGES", "SPAN", "Apart", "Part", "Parts", "together"]
 
 MESSAGES, SPAN = "otlp.messages", "otlp.span"
-_SETTING = "otlp.scopes_apart"
+_SETTING = "otlp.scopes"
 _MOST_SCOPES = 200
+_REFRESH = 600.0  # seconds
+_BELIEVED = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of an interaction: a draft of what it tells; `name` is `otlp.messages` or `otlp.span`."""
+    """A draft of what one part tells of an interaction; `name` is `otlp.messages` or `otlp.span`."""
 
     name: str
     draft: dict[str, Any]
@@ -47,28 +50,50 @@ class Part:
 
 
 class Apart:
-    """Which instrumentation scopes are known to send messages apart from their spans: remembered in the state."""
+    """Which instrumentation scopes send messages as log records, and which send spans: remembered in the state.
+
+    What was seen an hour ago is believed: whoever switches the capture of content off is noticed.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._lock = threading.Lock()
-        self._known: frozenset[str] | None = None
+        self._seen: dict[str, dict[str, float]] | None = None
 
-    def scopes(self) -> frozenset[str]:
-        """The scopes known."""
-        if self._known is None:
-            self._known = frozenset(self._state.get(_SETTING, []))
-        return self._known
+    def talking(self, now: datetime) -> frozenset[str]:
+        """The scopes that send messages apart from their spans."""
+        return self._fresh("talking", now)
 
-    def learn(self, scopes: Iterable[str]) -> None:
-        """Remember more of them."""
-        new = {scope[:200] for scope in scopes} - self.scopes()
-        if not new or len(self.scopes()) >= _MOST_SCOPES:
-            return
+    def spanning(self, now: datetime) -> frozenset[str]:
+        """The scopes that send spans of calls."""
+        return self._fresh("spanning", now)
+
+    def learn(self, talking: Iterable[str], spanning: Iterable[str], now: datetime) -> None:
+        """Remember what was seen; written at most every ten minutes a scope."""
+        moment = now.timestamp()
         with self._lock:
-            known = sorted({*self._state.get(_SETTING, []), *new})[:_MOST_SCOPES]
-            self._state.set(_SETTING, known)
-            self._known = frozenset(known)
+            seen = self._all()
+            changed = False
+            for what, scopes in (("talking", talking), ("spanning", spanning)):
+                for scope in scopes:
+                    known = seen.setdefault(what, {})
+                    if moment - known.get(scope[:200], 0.0) > _REFRESH and (
+                        scope in known or len(known) < _MOST_SCOPES
+                    ):
+                        known[scope[:200]] = moment
+                        changed = True
+            if changed:
+                self._state.set(_SETTING, seen)
+
+    def _fresh(self, what: str, now: datetime) -> frozenset[str]:
+        with self._lock:
+            known = self._all().get(what, {})
+            return frozenset(scope for scope, at in known.items() if now.timestamp() - at < _BELIEVED)
+
+    def _all(self) -> dict[str, dict[str, float]]:
+        if self._seen is None:
+            self._seen = dict(self._state.get(_SETTING, {}))
+        return self._seen
 
 
 class Parts:
@@ -143,13 +168,13 @@ def together(facts: Sequence[Feedback]) -> Interaction | None:
     messages = sorted((part for name, part in told if name == MESSAGES), key=lambda part: (part.at, str(part.input)))
     if span is None or not messages:
         return None
-    answered = [part for part in messages if part.output is not None]
-    if not answered and span.error is None:
-        return None
     asked: list[Any] = []
     for part in messages:
         if part.input is not None:
             asked.extend(part.input if isinstance(part.input, list) else [part.input])
+    answered = [part for part in messages if part.output is not None]
+    if not (asked and answered) and not any(part.error for part in (span, *messages)):
+        return None
     context: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for part in (*messages, span):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from flywheel.capture import otlp, otlp_answers
@@ -37,7 +38,13 @@ class Receiver:
         self._learning = threading.Lock()
 
     def receive(
-        self, body: bytes, content_type: str, signal: Signal, *, counts: Mapping[str, int] | None = None
+        self,
+        body: bytes,
+        content_type: str,
+        signal: Signal,
+        *,
+        counts: Mapping[str, int] | None = None,
+        at: datetime | None = None,
     ) -> tuple[Taken, bytes]:
         """Take a request in; return its books and the body of the answer.
 
@@ -45,28 +52,30 @@ class Receiver:
         letter), `UnsupportedMedia`, `TooLarge`, `StoreBusy` and `StoreUnavailable`; after the last two the same
         request may be sent again.
         """
-        source = f"otlp {signal}"
+        source, now = f"otlp {signal}", at or datetime.now(UTC)
         reading = otlp.Reading(
             body,
             content_type,
             signal,
             max_record_bytes=self._limit,
             keep_other=self._keep_other,
-            apart=self._apart.scopes(),
+            talking=self._apart.talking(now),
+            spanning=self._apart.spanning(now),
             known=self._responses,
             counts=dict(counts or {}),
         )
         try:
-            taken = self._intake.take(reading, source=source, counts=reading.counts)
+            taken = self._intake.take(reading, source=source, at=now, counts=reading.counts)
         except Undecodable as problem:
             self._intake.refuse_body(body, str(problem), source=source)
             raise
         self._learn(reading.responses)
+        if reading.talked or reading.spanned:
+            self._apart.learn(reading.talked, reading.spanned, now)
         fates = zip(reading.owners, taken.outcomes, strict=True)
         rejected = {owner for owner, outcome in fates if outcome not in _GOOD}
         reasons = [reason for _, reason in taken.errors]
         if reading.parts:
-            self._apart.learn(reading.talking)
             of_parts, refused = self._parts.take(reading.parts, source)
             taken = replace(
                 taken,
