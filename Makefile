@@ -12,7 +12,7 @@ RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
-	bench-demo bench-gate bench-spin bench-startup bench-ingest bench
+	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -61,6 +61,9 @@ bench-gate: $(VENV)/demo.stamp ## Measure how often the gate lets a sabotaged or
 
 bench-spin: $(VENV)/demo.stamp ## Measure time and memory of a spin as the log grows
 	@$(BIN)/python bench/spin.py $(ARGS)
+
+bench-redaction: $(VENV)/demo.stamp ## Measure what the redactors find, what they spare, and how fast (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/redaction.py $(ARGS)
 
 bench-startup: $(VENV)/demo.stamp ## Measure `import flywheel` and `flywheel --help`
 	@$(BIN)/python bench/startup.py $(ARGS)
