@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx import Response
+from starlette.testclient import TestClient
 
 import flywheel
 from flywheel.config import Config
 from flywheel.errors import Retryable, StoreUnavailable
 from flywheel.records import Feedback, Interaction
+from flywheel.server import make_app
 from flywheel.store import Letter, Store, codec, database
 from flywheel.testing.disk import CANT_OPEN, FSYNC_FAILED, FULL, WRITE_FAILED, Disk, watched
 
@@ -220,6 +223,30 @@ def test_four_writers_on_a_disk_that_is_full_every_now_and_then(tmp_path, freque
     }  # fmt: skip
     with closing(Store.open(tmp_path / "bot", Config())) as store:
         assert everything(store) == held
+
+
+def test_a_server_says_503_until_there_is_space(tmp_path):
+    (tmp_path / "bot").mkdir()
+    with watched(tmp_path / "bot") as disk, flywheel.open(tmp_path / "bot") as fw:
+        with TestClient(make_app({"bot": fw}), base_url="http://127.0.0.1") as client:
+
+            def post(key: str) -> Response:
+                return client.post("/v1/interactions", json=[{"id": key, "input": key}])
+
+            assert post("a").json()["accepted"] == 1
+            disk.refuse = lambda operation, name: FULL if operation == "write" else None
+            for _ in range(3):
+                answer = post("b")
+                assert answer.status_code == 503
+                assert answer.headers["Retry-After"]
+                assert "space" in answer.json()["error"]["message"]
+            bad = client.post("/v1/interactions", content=b"{{", headers={"Content-Type": "application/json"})
+            assert bad.status_code == 503, "a dead letter that cannot be kept is to be sent again"
+            assert [item["id"] for item in client.get("/v1/interactions").json()["items"]] == ["a"]
+            disk.refuse = None
+            assert post("b").json()["accepted"] == 1
+        books = {"received": 2, "stored": 2, "duplicates": 0, "rejected": 0, "dead_lettered": 0}
+        assert fw.books() == books
 
 
 # --- a real disk without space ---
