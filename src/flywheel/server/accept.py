@@ -38,11 +38,15 @@ class Queue:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.held = 0
-        self._intake = ThreadPoolExecutor(_WRITERS, thread_name_prefix="flywheel-intake")
-        self._others = ThreadPoolExecutor(_READERS, thread_name_prefix="flywheel-read")
+        self.open()
         self._budgets: dict[str, _Budget] = {}
         self._disks: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Make the worker threads; an application may be started again after it was stopped."""
+        self._intake = ThreadPoolExecutor(_WRITERS, thread_name_prefix="flywheel-intake")
+        self._others = ThreadPoolExecutor(_READERS, thread_name_prefix="flywheel-read")
 
     @property
     def full(self) -> bool:

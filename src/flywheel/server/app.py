@@ -43,6 +43,7 @@ def make_app(wheels: dict[str, Flywheel], settings: ServerSettings | None = None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        queue.open()
         yield
         await groups.closing(_app)
         queue.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from flywheel.errors import FlywheelError
 from flywheel.server.routes import Routes
@@ -42,7 +42,7 @@ async def readyz(request: Request) -> Response:
     return JSONResponse(body, 503 if found else 200, headers={"Retry-After": "5"} if found else None)
 
 
-@routes.get("/metrics", scope="read", summary="Figures for Prometheus")
+@routes.get("/metrics", scope="read", summary="Figures for Prometheus", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Requests, times, records by outcome, and the durable books, of the flywheel the key belongs to.
 
