@@ -104,7 +104,8 @@ _IBAN_LENGTHS = {  # SWIFT, IBAN Registry (ISO 13616)
 _IBAN_LENGTH = {country: length for length, countries in _IBAN_LENGTHS.items() for country in countries.split()}
 _DOCUMENTS = ("s license", "s licence", "er license", "ng licence", "assport", "asseport", "asaporte", "eisepass")
 _DOCUMENT = re.compile(
-    r"""(?ix) (?:nummer)? [\ ]? (?: numbers? | no\.? | nr\.? | id | \# )? [\ ]? (?: is | was | ist | est | es | : | = )? [\ ]{0,2}
+    r"""(?ix) (?:nummer)? [\ ]? (?: numbers? | no\.? | nr\.? | id | \# )? [\ ]? (?: is | was | ist | est | es | : | = )?
+    [\ ]{0,2}
     ([A-Z0-9][A-Z0-9-]{4,17}) (?![\w-])"""
 )
 _NOT_ALNUM = re.compile(r"[^A-Za-z0-9]")

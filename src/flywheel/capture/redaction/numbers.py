@@ -24,15 +24,14 @@ _CANDIDATE = re.compile(  # an id with letters, or a run of seven digits or more
     | (?<![^\W_][0-9]) (?=(?:[\ .()/-]{{0,3}}[0-9]){{6}}) (?:{LETTERED_BEHIND} | {_RUN}) )"""
 )
 _WHOLE_RUN = re.compile(f"[0-9](?<![^\\W_][0-9]){_RUN}")
-_NEAR, _NEAR_BEHIND = 40, 24  # how far from a number the word that names it may stand
+_NEAR, _NEAR_BEHIND = 34, 24  # how far from a number the word that names it may stand
 
 _FOREIGN_DIGITS = "".join(chr(code) for code in range(0x80, 0x10000) if chr(code).isdecimal())
 _FOREIGN_MARKS = dict.fromkeys("\u00a0\u2007\u2009\u202f\u3000", " ") | dict.fromkeys(
     "\u2010\u2011\u2012\u2013\u2014\u2212\uff0d", "-"
 )
-_PLAIN = str.maketrans({d: str(int(d)) for d in _FOREIGN_DIGITS} | _FOREIGN_MARKS | {"\uff0b": "+", "\uff0e": "."})
+_PLAIN = {digit: str(int(digit)) for digit in _FOREIGN_DIGITS} | _FOREIGN_MARKS | {"\uff0b": "+", "\uff0e": "."}
 _FOREIGN = re.compile(f"[{_FOREIGN_DIGITS}]")
-_FOREIGN_MARK = re.compile(f"[{''.join(_FOREIGN_MARKS)}\uff0b\uff0e]")
 _ASCII = bytes(range(128))
 
 _DATE = re.compile(
@@ -89,10 +88,9 @@ def has_foreign_digits(text: str) -> bool:
 def find_numbers(text: str, plans: Plans, key: str, found: Found) -> str:
     """Replace cards, telephone numbers, national ids and account numbers. `key` is what the text's key says of it."""
     plain = text
-    if not text.isascii():
-        others = _not_ascii(text)
-        if _FOREIGN.search(others) or _FOREIGN_MARK.search(others):
-            plain = text.translate(_PLAIN)  # sign for sign, so that places stay what they are
+    if not text.isascii():  # digits and blanks of other scripts, sign for sign, so that places stay what they are
+        for sign in _PLAIN.keys() & set(_not_ascii(text)):
+            plain = plain.replace(sign, _PLAIN[sign])
     spans: list[Span] = []
     before = 0
     for match in _CANDIDATE.finditer(plain):
