@@ -108,9 +108,12 @@ def _sweep_postgresql(database: Database) -> list[str]:
 
 
 def _overwrite_wal(run: Callable[[sa.TextClause], list[Any]]) -> list[str]:
-    """Make every segment that is there the current one once, and leave it: the server fills its rest with zeros."""
+    """Make every segment that is there the current one once, and leave it: the server fills its rest with zeros.
+
+    The one in use is left first, and a checkpoint hands it, with all older ones, to be used again.
+    """
     refused = ["the write-ahead log's old segments stay until the server reuses them: the role is no superuser"]
-    if not _try(run, _COUNT_WAL):
+    if not (_try(run, _COUNT_WAL) and _try(run, _WRITE_WAL) and _try(run, _SWITCH_WAL) and _try(run, _CHECKPOINT)):
         return refused
     segments = int(run(_COUNT_WAL)[0][0])
     if segments > _SEGMENTS:
