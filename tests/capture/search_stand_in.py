@@ -66,7 +66,7 @@ class Search:
         self.now = datetime(2026, 6, 1, tzinfo=UTC)
         self.pits = {}
         self.opened = 0
-        self.refuse = []  # statuses for the next searches; 0 cuts the connection, "partial" leaves shards out
+        self.refuse = []  # for the next pages: a status, 0 to cut the connection, "partial" or "timed out"
         self.on_page = None  # called before each page with its number
         self.pages = 0
         self.seen = []
@@ -129,10 +129,12 @@ class Search:
             self.pages += 1
             if self.on_page:
                 self.on_page(self.pages)
-        left_out = False
+        left_out = timed_out = False
         if self.refuse and pit:
             status = self.refuse.pop(0)
-            if status == "partial":
+            if status == "timed out":
+                left_out = timed_out = True
+            elif status == "partial":
                 left_out = True
                 if str(partial).lower() == "false":
                     raise Refusal(503, "search_phase_execution_exception", "Partial shards failure")
@@ -156,7 +158,7 @@ class Search:
         hits = [
             {"_index": doc["_index"], "_id": doc["_id"], "_source": doc["_source"], "sort": values}
             for values, doc in rows[: given["size"]]
-            if not left_out or doc["_place"] >> 32
+            if not left_out or doc["_place"] >> 32 == 0
         ]
         if self.opensearch is False:
             for hit in hits:
@@ -164,7 +166,7 @@ class Search:
                     del hit["_source"]
         answer = {
             "took": 1,
-            "timed_out": False,
+            "timed_out": timed_out,
             "_shards": {"total": SHARDS, "successful": SHARDS, "failed": 0},
             "hits": {"hits": hits},
         }

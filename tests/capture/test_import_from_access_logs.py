@@ -206,6 +206,15 @@ def test_a_cursor_of_a_file_that_is_gone_begins_anew(tmp_path):
         list(AccessLog().read(str(path), after="[]"))
 
 
+def test_another_file_that_begins_the_same_is_read_whole(tmp_path):
+    path = write(tmp_path / "access.log", [*lines_of(5), *lines_of(5, start=100)])
+    source = AccessLog()
+    assert len(list(source.read(str(path)))) == 10
+    write(path, [*lines_of(5), *lines_of(9, start=200)])
+    rest = [record["input"]["path"] for record in AccessLog().read(str(path), after=source.cursor)]
+    assert rest[5:] == [f"/item/{n}" for n in range(200, 209)]
+
+
 def test_bad_lines_are_set_aside_and_the_rest_goes_in(tmp_path, recorder, store):
     lines = lines_of(4)
     path = tmp_path / "access.log"

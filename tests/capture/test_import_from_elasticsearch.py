@@ -116,10 +116,10 @@ def test_a_point_in_time_that_always_expires_is_told():
 @BOTH
 def test_a_busy_server_is_asked_again(make):
     search = Search({"logs": chat(100)})
-    search.refuse = [429, 503, 429, 502, "partial", 0]
+    search.refuse = [429, 503, 429, 502, "partial", 0, "timed out"]
     _, records, waits = reading(make, search, "?size=30")
     assert len(records) == 100
-    assert len(waits) == 6
+    assert len(waits) == 7
     if make is Elasticsearch:
         assert waits[0] >= 7  # Retry-After
     assert all(0 < wait <= 30 for wait in waits)

@@ -206,6 +206,17 @@ def test_reading_goes_on_where_it_stopped(stop, tmp_path):
     assert first + read(location, after=source.cursor)[1] == whole
 
 
+def test_a_message_that_was_being_written_comes_again_whole(tmp_path):
+    lines = ["2026-02-27 10:00:00,000 - shop - ERROR - it failed", "Traceback (most recent call last):"]
+    location = write(tmp_path / "app.log", *lines) + "?zone=UTC"
+    source = PlainLog()
+    (early,) = source.read(location)
+    write(tmp_path / "app.log", *lines, "ValueError: no card", "2026-02-27 10:00:01,000 - shop - INFO - on")
+    whole, later = read(location, after=source.cursor)[1]
+    assert (whole["id"], whole["error"]) == (early["id"], "ValueError: no card")
+    assert later["input"] == "on"
+
+
 def test_times_without_a_zone_are_told_by_the_import(tmp_path, recorder, store):
     location = write(tmp_path / "app.log", "2026-07-27 10:00:01,123 - shop - INFO - hello")
     assert import_records(recorder, PlainLog(), location).rejected == 1

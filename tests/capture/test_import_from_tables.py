@@ -129,6 +129,21 @@ def test_reading_goes_on_where_it_stopped(kind, key, make):
             assert len(rest) == 90 - stop + 1  # the last one again, and no other
 
 
+@pytest.mark.parametrize("form", ["2026-05-17T10:00:0{}.500", "2026-05-17 10:00:0{}.5", "2026-05-17 10:00:0{}"])
+def test_times_that_are_texts_lose_no_row(form, tmp_path):
+    connection = sqlite3.connect(tmp_path / "shop.sqlite")
+    connection.execute("create table chats (ts timestamp, question text)")
+    connection.executemany("insert into chats values (?, ?)", [(form.format(n // 5), f"q {n}") for n in range(30)])
+    connection.commit()
+    connection.close()
+    location = f"table:sqlite://{tmp_path}/shop.sqlite?table=chats&key=ts&size=4"
+    source = Table()
+    reader = source.read(location)
+    first = inputs(islice(reader, 12))
+    reader.close()
+    assert len({*first, *inputs(Table().read(location, after=source.cursor))}) == 30
+
+
 def test_rows_come_as_they_are_read(make, monkeypatch):
     location = make("duckdb", [{"id": n, "question": "x" * 100} for n in range(20_000)])
     reader = Table().read(with_setting(location, "size=100"))

@@ -153,6 +153,7 @@ class _Pages:
         self._since = since
         self._size = place.number("size", 1_000, 1, 10_000)
         self._keep = place.settings.get("keep_alive", "5m")
+        self._pit = ""
         self._total = 0
         self._seen = 0
 
@@ -169,11 +170,12 @@ class _Pages:
     def _part(self, asked: list[Any], *, timed: bool) -> Iterator[dict[str, Any]]:
         since = f"{self._since}||-{_OVERLAP}" if timed and self._since else None
         at_last: set[tuple[str, str]] = set()
-        pit, after, last = self._open(), None, None
+        after, last = None, None
         broken, tries = False, 0
+        self._pit = self._open()
         try:
             while True:
-                body = self._body(pit, asked, since, after, timed=timed)
+                body = self._body(asked, since, after, timed=timed)
                 try:
                     answer = self._source._ask(partial(self._search, body), self._who)
                 except Refused as gone:
@@ -183,9 +185,9 @@ class _Pages:
                             f"{self._who} forgets its point in time again and again ({gone.kind}). Make pages smaller "
                             "(size=200) or let it live longer (keep_alive=15m)"
                         ) from None
-                    pit, after, since = self._open(), None, last or since
+                    self._cluster.close_pit(self._pit)
+                    self._pit, after, since = self._open(), None, last or since
                     continue
-                pit = answer.get("pit_id") or pit
                 found = answer["hits"]["hits"]
                 if after is None and not broken:
                     self._total += _total(answer)
@@ -207,13 +209,14 @@ class _Pages:
                 if len(found) < self._size:
                     return
         finally:
-            self._cluster.close_pit(pit)
+            self._cluster.close_pit(self._pit)
 
     def _open(self) -> str:
         return str(self._source._ask(lambda: self._cluster.open_pit(self._keep), self._who))
 
     def _search(self, body: dict[str, Any]) -> dict[str, Any]:
-        answer = self._cluster.search(body)
+        answer = self._cluster.search({**body, "pit": {"id": self._pit, "keep_alive": self._keep}})
+        self._pit = str(answer.get("pit_id") or self._pit)  # the server may rename it with every page
         shards = answer.get("_shards", {})
         if answer.get("timed_out") or shards.get("failed"):
             kinds = [str(one.get("reason", {}).get("type", "")) for one in shards.get("failures", [])]
@@ -222,7 +225,7 @@ class _Pages:
             raise Refused(503, "partial_answer", "not every shard answered")  # half a page would be lost records
         return answer
 
-    def _body(self, pit: str, asked: list[Any], since: str | None, after: Any, *, timed: bool) -> dict[str, Any]:
+    def _body(self, asked: list[Any], since: str | None, after: Any, *, timed: bool) -> dict[str, Any]:
         filters = list(asked)
         order: list[Any] = [{self._cluster.tie: "asc"}]
         if timed and self._timed:
@@ -233,7 +236,6 @@ class _Pages:
             "size": self._size,
             "query": {"bool": {"filter": filters}},
             "sort": order,
-            "pit": {"id": pit, "keep_alive": self._keep},
             "track_total_hits": after is None,
         }
         return body if after is None else {**body, "search_after": after}

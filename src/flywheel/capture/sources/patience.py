@@ -44,6 +44,13 @@ def ask(
             longest = min(_LONGEST, _FIRST * 2**attempt)
             sleep(max(min(least, 4 * _LONGEST), longest * random.uniform(0.5, 1.0)))
     raise StoreUnavailable(
-        f"{who} refused {attempts} times in a row, last with {type(problem).__name__}. What was read so far is stored: "
+        f"{who} refused {attempts} times in a row, last with {_kind(problem)}. What was read so far is stored: "
         "run the same import again later, and it goes on from there"
     ) from None
+
+
+def _kind(problem: Exception | None) -> str:
+    """The name of a problem: the service's own where it has one. Its message may hold anything."""
+    response = getattr(problem, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else getattr(problem, "kind", None)
+    return str(code or type(problem).__name__)

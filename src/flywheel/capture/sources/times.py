@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 __all__ = ["time_of"]
 
@@ -32,6 +33,7 @@ _FORMS = tuple(
 _EPOCH = re.compile(r"\d{10}(?:\.\d{1,9}|\d{3}|\d{6}|\d{9})?\Z")
 
 
+@lru_cache(maxsize=1024)  # lines that follow each other often have one time
 def time_of(text: str, near: datetime, zone: tzinfo | None = None) -> str | None:
     """The time that a text says, as ISO 8601; None when it says none.
 
@@ -98,6 +100,7 @@ def _clock(parts: dict[str, str | None]) -> tuple[int, int, int, int]:
     return int(str(parts["H"])), int(str(parts["M"])), min(59, int(str(parts["S"]))), micro  # 60: a leap second
 
 
+@lru_cache(maxsize=64)
 def _offset(text: str | None) -> tzinfo | None:
     if not text:
         return None
