@@ -263,7 +263,6 @@ BOMBS = {
         field(1, field(1, field(1, b"\x0a\x01a") * 1_000_000) + field(2, field(2, b""))),
         PROTOBUF,
     ),
-    "half a million empty attributes": (spans_around(field(2, GOOD_IDS + b"\x4a\x00" * 500_000)), PROTOBUF),
     "a million empty spans as JSON": (
         b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b"{}," * 1_000_000 + b"{}]}]}]}",
         JSON,
@@ -305,6 +304,28 @@ def test_a_span_over_the_limit_is_told_and_its_neighbours_are_not_affected(kind)
     first, second, third = decode(body, kind, "traces", max_record_bytes=100_000).drafts
     assert (first["kind"], second["kind"], third["kind"]) == ("interaction", "unreadable", "interaction")
     assert "max_record_bytes" in second["problem"]
+
+
+CROWDS = {
+    "attributes": b"\x4a\x00" * 500_000,
+    "events": b"\x5a\x00" * 500_000,
+    "values in a list": field(9, field(2, field(5, b"\x0a\x00" * 500_000))),
+    "pairs in a mapping": field(9, field(2, field(6, b"\x0a\x00" * 500_000))),
+}
+
+
+@pytest.mark.parametrize("name", CROWDS)
+def test_a_crowded_span_is_told_in_bounded_memory(name):
+    body = spans_around(field(2, GOOD_IDS + CROWDS[name]))
+    decode(body, PROTOBUF, "traces")
+    tracemalloc.start()
+    try:
+        (draft,) = decode(body, PROTOBUF, "traces").drafts
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert draft["kind"] == "unreadable"
+    assert "60,000" in draft["problem"]
 
 
 def test_deep_protobuf_is_undecodable():

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,7 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Bulk", "BulkReceiver", "Item", "draft_of", "error_body", "filtered"]
 
 MOST_ITEMS = 50_000
-_BATCH = 50  # documents that are looked up together
+MOST_VALUES = 100_000
+"""Values in one document."""
+_BATCH, _BATCH_BYTES = 50, 262_144  # documents that are looked up together
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _OPERATIONS = ("index", "create", "update", "delete")
 _MARK = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?")
 _LINES = ("message", "log", "msg", "event.original")  # where shippers put the line they read
@@ -56,6 +58,16 @@ class Bulk:
     """A request under way: its items in order, each with the draft it became, if it did."""
 
     items: list[Item] = field(default_factory=list)
+    read: int = 0
+    """Bytes of documents read."""
+
+    def together(self, drafts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The next few drafts: up to fifty, or a quarter of a megabyte of documents."""
+        until = self.read + _BATCH_BYTES
+        for number, draft in enumerate(drafts, 1):
+            yield draft
+            if number >= _BATCH or self.read >= until:
+                return
 
     def drafts(self, body: bytes, index: str, max_record_bytes: int) -> Iterator[dict[str, Any]]:
         """Yield a draft for each document, one at a time, and note each item.
@@ -80,6 +92,7 @@ class Bulk:
             if operation == "update":
                 item.problem = "[update] is not possible: the log is append-only. Send feedback, or a new document"
                 continue
+            self.read += len(given[1])
             yield _document(given[1], item, max_record_bytes)
 
 
@@ -102,7 +115,7 @@ class BulkReceiver:
         Raises `Undecodable` (the body is then a dead letter), `TooLarge`, `StoreBusy` and `StoreUnavailable`.
         """
         bulk = Bulk()
-        drafts = self._timed(bulk.drafts(body, index, self._limit))
+        drafts = self._timed(bulk, bulk.drafts(body, index, self._limit))
         try:
             taken = self._intake.take(drafts, source="bulk", counts=counts)
         except Undecodable as problem:
@@ -119,9 +132,9 @@ class BulkReceiver:
             place += 1
         return taken, results
 
-    def _timed(self, drafts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _timed(self, bulk: Bulk, drafts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """A document that names no time keeps the one of its first arrival, so that sent again it is the same."""
-        while batch := list(islice(drafts, _BATCH)):
+        while batch := list(bulk.together(drafts)):
             timeless = [one for one in batch if one.get("at") is None and one["kind"] != "unreadable"]
             times: dict[str, datetime] = {}
             if timeless:
@@ -242,35 +255,42 @@ def _action(number: int, line: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _document(line: bytes, item: Item, limit: int) -> dict[str, Any]:
+    document: Any = None
     if len(line) > limit:
-        return {
-            "kind": "unreadable",
-            "place": "document",
-            "problem": f"it has {len(line):,} bytes; at most {limit:,} are taken. Store the large part elsewhere",
-            "body": line[:65_536].decode("utf-8", "replace"),
-        }
-    try:
-        document = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        return {
-            "kind": "unreadable",
-            "place": f"document {item.id or ''}".strip(),
-            "problem": f"failed to parse: it is not JSON ({problem})",
-            "body": line[:65_536].decode("utf-8", "replace"),
-        }
-    if not isinstance(document, dict):
-        words = f"failed to parse: it is a JSON {type(document).__name__}, not an object"
-        return {"kind": "unreadable", "place": "document", "problem": words, "body": document}
-    try:
-        draft = draft_of(document)
-    except InvalidConfig as problem:
-        return {"kind": "unreadable", "place": "document", "problem": str(problem), "body": document}
+        problem = f"it has {len(line):,} bytes; at most {limit:,} are taken. Store the large part elsewhere"
+    elif _crowded(line):
+        problem = f"it holds more than {MOST_VALUES:,} values. Store arrays elsewhere and send where"
+    else:
+        try:
+            document = _decode(line)
+            problem = "" if isinstance(document, dict) else f"it is a JSON {type(document).__name__}, not an object"
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
+            problem = f"it is not JSON ({failure})"
+    draft: dict[str, Any] = {}
+    if not problem:
+        try:
+            draft = draft_of(document)
+        except InvalidConfig as failure:
+            problem = str(failure)
+    if problem:
+        told = line[:65_536].decode("utf-8", "replace") if document is None else document
+        place = f"document {item.id}" if item.id else "document"
+        return {"kind": "unreadable", "place": place, "problem": f"failed to parse: {problem}", "body": told}
     if item.id is not None:
         draft["id"] = item.id
     elif draft.get("id") is None:
         draft["id"] = f"bulk-{hashlib.blake2b(item.index.encode() + b' ' + line, digest_size=16).hexdigest()}"
     item.id = as_text(draft["id"])
     return draft
+
+
+def _crowded(line: bytes) -> bool:
+    """Does a document hold too many values? Counted roughly first, and without its texts where that looks like many."""
+    many = line.count(b",") + line.count(b"[") + line.count(b"{")
+    if many <= MOST_VALUES:
+        return False
+    bare = _TEXT.sub(b"", line)
+    return bare.count(b",") + bare.count(b"[") + bare.count(b"{") > MOST_VALUES
 
 
 def draft_of(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,18 +9,21 @@ OpenInference, and the request forms of OpenAI, Anthropic, Google and the Vercel
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 try:
-    from msgspec import DecodeError as _DecodeError
-    from msgspec.json import decode as _decode
+    import msgspec
 except ModuleNotFoundError:  # inside a product there may be the standard library alone
-    from json import JSONDecodeError as _DecodeError  # type: ignore[assignment]
-    from json import loads as _decode  # type: ignore[assignment]
+    _decode: Callable[[str], Any] = json.loads
+    _no_json: tuple[type[Exception], ...] = (ValueError, RecursionError)
+else:
+    _decode = msgspec.json.decode
+    _no_json = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 __all__ = ["answer_of", "as_text", "listed", "messages_of", "parsed", "refusal_of", "system_message"]
 
+_LONG, _MOST_VALUES = 65_536, 50_000
 _DEEPEST_NAME = 12  # parts of a flattened attribute's name that are looked at
 _SILENT = {"role", "content", "reasoning_content", "finish_reason"}
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool", "developer": "developer"}
@@ -35,12 +38,17 @@ def parsed(value: Any) -> Any:
     >>> parsed('[{"role": "user"}]'), parsed("[sic] it said")
     ([{'role': 'user'}], '[sic] it said')
     """
-    if type(value) is str and value[:1] in ("{", "["):
+    if type(value) is str and value[:1] in ("{", "[") and (len(value) < _LONG or _sparse(value)):
         try:
             return _decode(value)
-        except (_DecodeError, UnicodeError, RecursionError):
+        except _no_json:
             return value
     return value
+
+
+def _sparse(text: str) -> bool:
+    """Is there more text than structure? A megabyte of brackets stays the text that it is."""
+    return text.count("[") + text.count("{") + text.count(",") <= _MOST_VALUES
 
 
 def as_text(value: Any) -> str:

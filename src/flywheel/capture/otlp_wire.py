@@ -104,13 +104,29 @@ def records(
         yield here, _from_protobuf(body[begin:end], signal, budget, max_record_bytes + 65_536)
 
 
+_WITHIN: dict[str, dict[int, str]] = {
+    "Span": {9: "KeyValue", 11: "Event", 13: "Link"},
+    "LogRecord": {5: "AnyValue", 6: "KeyValue"},
+    "Resource": {1: "KeyValue"},
+    "Event": {3: "KeyValue"},
+    "Link": {4: "KeyValue"},
+    "KeyValue": {2: "AnyValue"},
+    "AnyValue": {5: "ArrayValue", 6: "KeyValueList"},
+    "ArrayValue": {1: "AnyValue"},
+    "KeyValueList": {1: "KeyValue"},
+}
+"""Which fields of a message are messages that there may be many of."""
+_CROWD = 65_536  # bytes from which a message's fields are counted before it is read
+_MOST_INNER = 60_000  # fields within one record, four an attribute
+
+
 class _Budget:
     """What a request may still hold."""
 
     __slots__ = ("fields", "records", "values")
 
-    def __init__(self) -> None:
-        self.fields = _MOST_FIELDS
+    def __init__(self, fields: int = _MOST_FIELDS) -> None:
+        self.fields = fields
         self.records = MOST_RECORDS
         self.values = MOST_VALUES
 
@@ -265,7 +281,27 @@ def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
     raise _not_protobuf(at)
 
 
+def _crowded(body: bytes, kind: str) -> bool:
+    """Does a message hold more than can be read in bounded memory? An empty field costs two bytes here, fifty there."""
+    if len(body) < _CROWD:
+        return False
+    budget = _Budget(_MOST_INNER)
+    waiting = [(kind, 0, len(body), 0)]
+    try:
+        while waiting:
+            outer, begin, end, depth = waiting.pop()
+            within = _WITHIN[outer]
+            for number, start, stop in _fields(body, begin, end, budget):
+                if number in within and depth < 2 * _DEEPEST:
+                    waiting.append((within[number], start, stop, depth + 1))
+    except TooLarge:
+        return True
+    return False
+
+
 def _resource(body: bytes, budget: _Budget) -> dict[str, Any]:
+    if _crowded(body, "Resource"):
+        raise TooLarge(f"a resource holds more than {MOST_ATTRIBUTES:,} attributes. Send fewer")
     return budget.protobuf(_read(resource_pb2.Resource, body).attributes) if body else {}
 
 
@@ -286,6 +322,8 @@ def _read(kind: Any, body: bytes) -> Any:
 def _from_protobuf(body: bytes, signal: Signal, budget: _Budget, limit: int) -> Span | LogRecord | TooLong:
     if len(body) > limit:
         return _too_long(len(body), limit, body)
+    if _crowded(body, "Span" if signal == "traces" else "LogRecord"):
+        return TooLong(f"it holds more than {_MOST_INNER:,} fields; at most {MOST_ATTRIBUTES:,} attributes are taken")
     if signal == "traces":
         span = _read(trace_pb2.Span, body)
         count = len(span.attributes)
