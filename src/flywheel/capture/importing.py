@@ -71,12 +71,9 @@ def import_records(
     mark = _Mark(state, source, where, chosen)
     begun = mark.load(resume=resume, last=since == "last")
     moment = at or (begun.moment if begun else None) or _file_time(location)
-    run = _Run(recorder, source, Path(without_secrets(location)).name, moment, on_bad, mark)
-    zone = _zone(timezone)
+    run = _Run(recorder, source, Path(without_secrets(location)).name, moment, on_bad, mark, _zone(timezone))
     oldest = since if isinstance(since, datetime) else None
     for number, record in run.records(where, chosen, begun):
-        if zone:
-            _in_zone(record, zone)
         run.take(number, record, older=oldest is not None and _is_older(record, oldest))
         if progress and number % _TELL == 0:
             progress("import", float(getattr(source, "done", 0.0)))
@@ -98,11 +95,13 @@ class _Run:
         moment: datetime,
         on_bad: Callable[[str, str, Any], None] | None,
         mark: _Mark,
+        zone: tzinfo | None,
     ) -> None:
         self.resumed = self.older = 0
         self._source = source
         self._moment = moment
         self._mark = mark
+        self._zone = zone
         self._records = 0
         self._trail = b""
         self._committed = False
@@ -113,21 +112,27 @@ class _Run:
         self, location: str, mapping: dict[str, str] | None, begun: _Begun | None
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the records that are left, by number."""
-        source: Any = self._source
         if begun is None:
-            rest = source.read(location, mapping)
-        elif begun.cursor is not None and not begun.derived and hasattr(source, "cursor"):
+            rest = self._read(location, mapping)
+        elif begun.cursor is not None and not begun.derived and hasattr(self._source, "cursor"):
             self.resumed = self._records = begun.records
             self._trail = begun.trail
-            rest = source.read(location, mapping, after=begun.cursor)
+            rest = self._read(location, mapping, after=begun.cursor)
         else:
-            rest = source.read(location, mapping)
+            rest = self._read(location, mapping)
             if not self._passed_by(rest, begun):
                 self.books = self._new_books()  # it is another file now: all of it, and what is known is skipped
                 self._records = self.resumed = 0
                 self._trail = b""
-                rest = source.read(location, mapping)
+                rest = self._read(location, mapping)
         yield from enumerate(rest, start=self._records + 1)
+
+    def _read(self, location: str, mapping: dict[str, str] | None, **after: str) -> Iterator[dict[str, Any]]:
+        source: Any = self._source
+        for record in source.read(location, mapping, **after):
+            if self._zone is not None:
+                _in_zone(record, self._zone)
+            yield record
 
     def _passed_by(self, rest: Iterator[dict[str, Any]], begun: _Begun) -> bool:
         """Read again what was dealt with, for the ids of what is left; false when it is not the same any more."""
