@@ -19,6 +19,7 @@ import random
 import re
 import subprocess
 import sys
+import tarfile
 import timeit
 import uuid
 from collections import Counter
@@ -121,6 +122,17 @@ def chats(folder: Path) -> list[str]:
     return [turn["message"] for talk in talks.values() for turn in talk["content"]]
 
 
+def log_lines(folder: Path) -> list[str]:
+    """Lines of eight systems' logs; the network addresses in them are rightly removed."""
+    lines: list[str] = []
+    with tarfile.open(folder / "loghub_2k" / "loghub_2k.tar.gz") as packed:
+        for member in packed:
+            held = packed.extractfile(member)
+            if held is not None and member.name.endswith(".log"):
+                lines += held.read().decode("utf-8", "replace").splitlines()
+    return lines
+
+
 def records(texts: list[str]) -> list[dict[str, Any]]:
     """Interactions of about 340 bytes as a recorder hands them over, around the given texts."""
     draw = random.Random(7)
@@ -173,6 +185,7 @@ def main() -> None:
         },
         "not_covered_by_patterns": {name: n for name, n in sorted(types.items()) if name not in BUILT_IN},
         "chat_texts_changed": wrongly_touched(talk, patterns.redact),
+        "log_lines_changed": wrongly_touched(log_lines(folder), patterns.redact),
         "speed": {
             DENSE: speed(texts, patterns.redact),
             DENSE_TENS: speed(

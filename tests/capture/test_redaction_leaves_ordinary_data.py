@@ -42,6 +42,11 @@ ORDINARY = [
     "call() takes 2 arguments, 1234567 given",
     "SELECT * FROM t WHERE id = 1234567 AND n > 10000000",
     "The population is 8 336 817 and grew by 1 500 000 people",
+    "03-17 16:14:00.349  1702  1702 D PowerManagerService: ready=true",
+    'GET /presentations/kibana.png HTTP/1.1" 200 203023 "-"',
+    "AppleWebKit/537.31 (KHTML, like Gecko) Chrome/26.0.1410.58 Mobile Safari/537.31",
+    "Bad activity token: android.os.BinderProxy@2bd79ce",
+    "27\t0.042105263\t0.85736\t[0, 0, 1, 0]",
     "HTTP/1.1 200 5316 0.002 Mozilla/5.0 (Windows NT 10.0; Win64; x64)",
 ]
 

@@ -125,7 +125,7 @@ def find_assigned(text: str, found: Found) -> str:
             value = value.split("&", 1)[0]
         if said["maybe"] and place != "bare" and " " in value:
             continue  # "token": "two words" is a word of a text
-        if said["maybe"] and len(value) < 16 and not _DIGIT.search(value):
+        if said["maybe"] and ("@" in value or (len(value) < 16 and not _DIGIT.search(value))):
             continue
         if len(value) < 6 and said["query"]:
             continue

@@ -281,7 +281,15 @@ class _Run:
         start = self._from(place)
         before = self.plain[max(0, start - 2) : start]
         plus = before.endswith("+") or before == "+("
-        if not plus and before and before[-1] in "#-_=$€£.,@":
+        if (
+            not plus
+            and before
+            and (
+                before[-1] in "#-_=$€£.,@"
+                or (before[-1] == ":" and before[0].isdigit())  # the seconds of a time
+                or (before[-1] == "/" and before[0].isalpha())  # Chrome/26.0.1410.58
+            )
+        ):
             return -1
         groups = self.shape.groups
         stop, digits = place, 0
@@ -314,7 +322,7 @@ class _Run:
             and said != "other"
             and self.plans.international(digits[2:])
         ):
-            return last > place or said == "phone" or len(digits) >= 12
+            return said == "phone" or (self._is_plain(place, last, False) if last > place else len(digits) >= 12)
         if said == "phone":
             return len(digits) <= 15
         cut = place > 0 or last + 1 < len(self.shape.groups)

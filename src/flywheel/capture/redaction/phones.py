@@ -39,8 +39,9 @@ class Plans:
 
     def __init__(self, regions: tuple[str, ...]) -> None:
         self.regions = regions
-        self._usual: dict[tuple[int, ...], bool] = {}
-        self._compiled: tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]] | None = None
+        self._leading: re.Pattern[str] | None = None
+        self._forms: list[tuple[re.Pattern[str], re.Pattern[str]]] = []
+        self._by_sizes: dict[tuple[int, ...], tuple[re.Pattern[str], ...]] = {}
 
     def international(self, digits: str) -> bool:
         """Is this a number behind a `+`? By its calling code and length (E.164), so that made-up numbers count too."""
@@ -54,19 +55,19 @@ class Plans:
         Countries that write a 0 in front (Germany, France …) need it, then any grouping will do; in the others the
         grouping must be the usual one, because there any nine or ten digits could be a number.
         """
-        if self._compiled is None:
-            self._compiled = _compile(self.regions)
-        leading, grouped, bare = self._compiled
-        if digits[0] == "0" and sizes[0] > 1 and leading.fullmatch(digits):
+        if self._leading is None:
+            self._leading, self._forms = _compile(self.regions)
+        if digits[0] == "0" and sizes[0] > 1 and self._leading.fullmatch(digits):
             return True
         if sizes[0] == 1 and digits[0] == "1" and len(sizes) == 4:
             digits, sizes = digits[1:], sizes[1:]
-        usual = self._usual.get(sizes)
-        if usual is None:
-            usual = grouped.fullmatch(" ".join("0" * size for size in sizes)) is not None
-            if len(self._usual) < _MOST_GROUPINGS:
-                self._usual[sizes] = usual
-        return usual and bare.fullmatch(digits) is not None
+        forms = self._by_sizes.get(sizes)
+        if forms is None:
+            written = " ".join("0" * size for size in sizes)
+            forms = tuple(numbers for grouping, numbers in self._forms if grouping.fullmatch(written))
+            if len(self._by_sizes) < _MOST_GROUPINGS:
+                self._by_sizes[sizes] = forms
+        return any(numbers.fullmatch(digits) for numbers in forms)
 
 
 @lru_cache(maxsize=64)
@@ -90,33 +91,27 @@ def _supported() -> frozenset[str]:
     return frozenset(SUPPORTED_REGIONS)
 
 
-def _compile(regions: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Put the plans together: numbers with a leading 0, usual groupings of the others, and the digits of those."""
+def _compile(regions: tuple[str, ...]) -> tuple[re.Pattern[str], list[tuple[re.Pattern[str], re.Pattern[str]]]]:
+    """Put the plans together: all numbers with a leading 0, and for each grouping without one the numbers it is for."""
     leading: list[str] = []
-    grouped: list[str] = []
-    bare: list[str] = []
+    forms: dict[tuple[str, str], None] = {}
     for region in regions:
         plan = _plan(region)
         if plan is None:
             if region in ("US", "CA"):
-                grouped.append(r"\d{3} \d{3} \d{4}")
-                bare.append(_AMERICAN)
+                forms[r"\d{3} \d{3} \d{4}", _AMERICAN] = None
             continue
         numbers = "|".join(f"(?:{number})" for number in plan[0])
         if plan[1]:
             leading.append(f"0(?:{numbers})")
         elif region == "IT":
             leading.append(rf"(?=0)(?:{numbers})")
-        if plan[2]:
-            grouped += plan[2]
-            bare.append(f"(?:{numbers})")
-    together = (leading, list(dict.fromkeys(grouped)), list(dict.fromkeys(bare)))
-    first, second, third = (re.compile("|".join(parts) or _EMPTY) for parts in together)
-    return first, second, third
+        forms.update({(grouping, f"(?={begins})(?:{numbers})"): None for grouping, begins in plan[2]})
+    return re.compile("|".join(leading) or _EMPTY), [(re.compile(one), re.compile(two)) for one, two in forms]
 
 
-def _plan(region: str) -> tuple[list[str], bool, list[str]] | None:
-    """A country's numbers, whether it writes a 0 in front of them, and the groupings it uses without one."""
+def _plan(region: str) -> tuple[list[str], bool, list[tuple[str, str]]] | None:
+    """A country's numbers, whether it writes a 0 in front, and the groupings it uses without, with what they begin."""
     try:
         import phonenumbers
     except ModuleNotFoundError:
@@ -130,14 +125,15 @@ def _plan(region: str) -> tuple[list[str], bool, list[str]] | None:
         for kind in (getattr(plan, name) for name in _KINDS)
         if kind is not None and kind.national_number_pattern not in (None, "NA")
     ]
-    groupings = []
+    groupings: list[tuple[str, str]] = []
     for form in plan.number_format or main.number_format:
         rule = form.national_prefix_formatting_rule
         if rule and "0" in rule and not form.national_prefix_optional_when_formatting:
             continue
+        begins = form.leading_digits_pattern[-1] if form.leading_digits_pattern else ""
         written = form.pattern.replace(")(", ") (").replace("(", "(?:")
         if " " in written:
-            groupings.append(written)
-            if written == r"(?:\d{3}) (?:\d{2}) (?:\d{2}) (?:\d{2})":
-                groupings += [r"\d{3} \d{3} \d{3}", r"\d{2} \d{3} \d{2} \d{2}"]
+            groupings.append((written, begins))
+            if written == r"(?:\d{3}) (?:\d{2}) (?:\d{2}) (?:\d{2})":  # people write Spain's in these ways too
+                groupings += [(r"\d{3} \d{3} \d{3}", begins), (r"\d{2} \d{3} \d{2} \d{2}", begins)]
     return numbers, plan.national_prefix == "0", groupings
