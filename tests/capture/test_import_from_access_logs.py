@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorder_fixtures import recorder, store  # noqa: F401
 
@@ -257,12 +257,14 @@ def test_the_source_keeps_its_contract(tmp_path):
     check_source(AccessLog(), str(path), expected=20)
 
 
+@settings(max_examples=60)
 @given(st.text(max_size=300))
 def test_no_line_stops_the_parser(line):
     row = parsed(line)
     assert row is None or "input" in row
 
 
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from([*' "[]-\\{}:/?&=.0123', "GET ", "HTTP/1.1", COMMON[:60], COMBINED[60:], "[17/May"])).map(
         "".join

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorder_fixtures import recorder, store  # noqa: F401
 
@@ -264,6 +264,7 @@ _shards = st.sampled_from(
 _readers = Lines([named(name) for name in NAMED])
 
 
+@settings(max_examples=60)
 @given(st.lists(_shards | st.text(st.characters(exclude_categories=["Cs"]), max_size=30)).map("".join))
 def test_no_line_stops_the_readers(line):
     for head in _readers.heads([line]):

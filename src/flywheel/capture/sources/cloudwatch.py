@@ -58,6 +58,7 @@ class CloudWatch:
         self.cursor: str | None = None
         self.format = ""
         self._sleep = sleep
+        self._client: tuple[tuple[str | None, ...], Any] | None = None
 
     def columns(self, location: str, mapping: dict[str, str] | None = None) -> list[str]:
         """The fields that the first two hundred messages have."""
@@ -144,6 +145,12 @@ class CloudWatch:
         )
 
     def _connect(self, place: Place) -> Any:
+        where = tuple(place.settings.get(name) for name in ("region", "profile", "endpoint"))
+        if self._client is None or self._client[0] != where:
+            self._client = where, self._connected(place)
+        return self._client[1]
+
+    def _connected(self, place: Place) -> Any:
         try:
             import boto3
             from botocore.config import Config
