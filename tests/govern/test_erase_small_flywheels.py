@@ -157,3 +157,27 @@ def test_an_erasure_begun_in_another_copy_of_the_folder_needs_the_name(fw):
 def test_names_that_cannot_be_erased(fw):
     with pytest.raises(InvalidRecord, match="empty"):
         fw.erase("")
+
+
+def test_tables_outside_the_folder_are_written_anew_and_searched(tmp_path, monkeypatch):
+    """As in an object store: no path of the folder, only a URL."""
+    outside = tmp_path / "bucket"
+    with flywheel.open(tmp_path / "bot", **OPTIONS, store={"tables": outside.as_uri()}) as fw:
+        ids = [fw.log(input="q", user=user) for user in ("ana@example.org", "bea@example.org")]
+        fw._store.tables.sync(fw._store.log)
+        fw.rebuild()  # an old generation is there too
+        pseudonym = fw._store.log.interactions(ids)[ids[0]].user
+        held = [path for path in outside.rglob("*.json") if pseudonym in path.read_text()]
+        assert len(held) == 2  # in the statistics of both
+        receipt = fw.erase("ana@example.org")
+        assert receipt["clean"]
+        files = [path for path in outside.rglob("*") if path.is_file()]
+        assert files
+        assert not any(pseudonym.encode() in path.read_bytes() for path in files)
+        assert {path.relative_to(outside).parts[0] for path in files} == {"3"}
+        assert fw._store.tables.snapshot().interactions.id.to_pyarrow().to_pylist() == ids[1:]
+
+        monkeypatch.setattr(fw._store.tables, "rebuild", lambda log, at_once: 0)  # a step that does nothing
+        receipt = fw.erase("bea@example.org")
+        assert not receipt["clean"]
+        assert any(row["place"].startswith("tables: 3/interactions") for row in receipt["search"]["left"])

@@ -155,12 +155,13 @@ def pseudonym_ring(folder: Path, state: State | None = None) -> list[bytes]:
 
 
 def known_as(name: str, keys: list[bytes]) -> list[str]:
-    """Everything a user of this name may be stored as: pseudonyms under each key, and without any.
+    """Everything a name may be stored as: a user's pseudonym (`u_`), an id that was redacted (`id_`), a field that a
+    policy hashes (`h_`); under each key, and without any.
 
     >>> len(known_as("ana", [bytes(32)]))
-    4
+    6
     """
-    found = [pseudonym(key, name, prefix) for key in (*keys, None) for prefix in ("u", "id")]
+    found = [pseudonym(key, name, prefix) for key in (*keys, None) for prefix in ("u", "id", "h")]
     return list(dict.fromkeys(found))
 
 

@@ -15,7 +15,7 @@ SEPARATOR = b"\x1f"
 """Put between values that are searched as one text, so that none runs into the next."""
 
 _DRAWN = re.compile(
-    r"(u|id)_[0-9a-f]{32}|(?=.*[a-f])[0-9a-f]{16,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    r"(u|id|h)_[0-9a-f]{32}|(?=.*[a-f])[0-9a-f]{16,}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     re.IGNORECASE,
 )
 _SHORT_NAME = 4
