@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # no doctests in these, and three modules cannot share a name
+
 _BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 

@@ -10,23 +10,26 @@ import flywheel
 from flywheel.capture import import_books
 from flywheel.store.log import Log
 
-folder, location, source, commits, moment = sys.argv[1:]
-left = int(commits)
-commit = Log.commit
-import_books._BATCH = 200
+
+def main(folder: str, location: str, source: str, commits: str, moment: str) -> None:
+    left = int(commits)
+    commit = Log.commit
+    import_books._BATCH = 200
+
+    def counted(self: Log, *given: object, **named: object) -> object:
+        nonlocal left
+        if moment == "before" and left == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done = commit(self, *given, **named)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+    Log.commit = counted
+    with flywheel.open(folder, task="generation") as fw:
+        fw.import_(location, source=source)
 
 
-def counted(self: Log, *given: object, **named: object) -> object:
-    global left
-    if moment == "before" and left == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    done = commit(self, *given, **named)
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return done
-
-
-Log.commit = counted
-with flywheel.open(folder, task="generation") as fw:
-    fw.import_(location, source=source)
+if __name__ == "__main__":
+    main(*sys.argv[1:])

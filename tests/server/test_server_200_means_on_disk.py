@@ -87,6 +87,10 @@ def test_feedback_is_stored_however_it_is_spoken(tmp_path: Path) -> None:
         (b'[{"inptu": 1}]', JSON, 422),
         (b"[1, 2]", JSON, 422),
     ],
+    ids=[
+        *("an open bracket", "no JSON", "nothing", "no gzip", "gzip cut short", "plain text", "no content type"),
+        *("an unknown encoding", "a misspelt field", "numbers"),
+    ],
 )
 def test_what_cannot_be_decoded_is_told_and_never_stored(
     tmp_path: Path, body: bytes, headers: dict[str, str], status: int
