@@ -95,7 +95,7 @@ GONE = [  # text, what is left, kind
     ('"password": "correct horse battery"', '"password": "[secret]"', "secret"),
     ('{\\"api_key\\": \\"hunter2\\"}', '{\\"api_key\\": \\"[secret]\\"}', "secret"),
     ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "Authorization: Basic [secret]", "secret"),
-    ("https://tokenoflength@host/x", "https://[url login]@host/x", "url login"),
+    ("https://t0ken1flength@host/x", "https://[url login]@host/x", "url login"),
     ("redis://:pa55@cache:6379", "redis://[url login]@cache:6379", "url login"),
     *((f"use {token} now", "use [secret] now", "secret") for token in TOKENS),
 ]

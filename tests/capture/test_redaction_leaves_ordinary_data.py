@@ -45,6 +45,8 @@ ORDINARY = [
     "03-17 16:14:00.349  1702  1702 D PowerManagerService: ready=true",
     'GET /presentations/kibana.png HTTP/1.1" 200 203023 "-"',
     "AppleWebKit/537.31 (KHTML, like Gecko) Chrome/26.0.1410.58 Mobile Safari/537.31",
+    "081109 203615 148 INFO dfs.DataNode: block blk_-1608999687919862906 and blk_4170936278386288557",
+    "Connecting to driver: spark://CoarseGrainedScheduler@mesos:48069",
     "Bad activity token: android.os.BinderProxy@2bd79ce",
     "27\t0.042105263\t0.85736\t[0, 0, 1, 0]",
     "HTTP/1.1 200 5316 0.002 Mozilla/5.0 (Windows NT 10.0; Win64; x64)",

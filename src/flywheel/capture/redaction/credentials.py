@@ -150,14 +150,14 @@ def find_bearer(text: str, found: Found) -> str:
 
 
 def find_login(text: str, found: Found) -> str:
-    """Replace `user:password@` and long user names (tokens) in URLs, up to the last `@` before the path."""
+    """Replace `user:password@` and user names like tokens in URLs, up to the last `@` before the path."""
     parts: list[str] = []
     done = 0
     for match in _LOGIN.finditer(text):
         held = match.group(1)
         login = held[: held.rfind("@")] if "@" in held else ""
         named, colon, word = login.partition(":")
-        if login.startswith("[") or not ((colon and word) or (not colon and len(named) >= 8)):
+        if login.startswith("[") or not ((colon and word) or (not colon and len(named) >= 8 and _DIGIT.search(named))):
             continue
         found["url login"] += 1
         parts += (text[done : match.end()], "[url login]")

@@ -112,7 +112,7 @@ def find_numbers(text: str, plans: Plans, key: str, found: Found) -> str:
         if start < before:
             continue
         digits = plain[start:end]
-        if 12 <= end - start <= 19 and digits.isdigit() and is_card(digits) and not plain[end : end + 1].isalpha():
+        if 12 <= end - start <= 19 and digits.isdigit() and is_card(digits) and _stands_free(plain, start, end):
             spans.append((start, end, "card"))
         elif end - start > _LONG_RUN:
             _in_long(plain, start, end, spans)
@@ -130,6 +130,14 @@ def find_numbers(text: str, plans: Plans, key: str, found: Found) -> str:
             done = end
     parts.append(text[done:])
     return "".join(parts)
+
+
+def _stands_free(plain: str, start: int, end: int) -> bool:
+    """No word goes on behind these digits; and behind a word glued to them (`blk_-16…`) only usual lengths count."""
+    if plain[end : end + 1].isalpha():
+        return False
+    glued = plain[max(0, start - 2) : start]
+    return end - start in (15, 16) or not (glued.endswith("_") or (glued[1:] == "-" and glued[0] not in " ("))
 
 
 def _in_long(plain: str, start: int, end: int, spans: list[Span]) -> None:
@@ -189,6 +197,8 @@ class _Run:
         if first == 0 and self.plain[self.start - 1 : self.start] == "+":
             return False
         if is_card(digits):
+            if first == last and not _stands_free(self.plain, self._from(first), self._to(last)):
+                return self.said == "card"
             return (plausible or self.said == "card") and not (last > first and self._in_uuid(self._from(first)))
         return first == 0 and is_card(digits, branded=False) and self.said == "card"
 
@@ -326,9 +336,9 @@ class _Run:
         if said == "phone":
             return len(digits) <= 15
         cut = place > 0 or last + 1 < len(self.shape.groups)
-        if last == place or said == "other" or not self._is_plain(place, last, cut):
+        if last == place or said == "other" or len(digits) > 13 or not self._is_plain(place, last, cut):
             return False
-        if len(digits) <= 13 and (said == "number" or (not said and self.said_behind == "phone")):
+        if said == "number" or (not said and self.said_behind == "phone"):
             return True
         return self.plans.national(digits, self.shape.sizes[place : last + 1])
 
@@ -340,7 +350,7 @@ class _Run:
             return False
         if dots and ((last == place + 1 and not blanks) or (blanks and "(" not in written)):
             return False
-        if _YEARS.fullmatch(written):
+        if _YEARS.fullmatch(written) or self.shape.sizes[place : last + 1] == (6, 6):  # 081109 203615
             return False
         if written[0] != "0" and not ("-" in written or "/" in written or "(" in written):
             sizes = self.shape.sizes[place : last + 1]
