@@ -99,26 +99,26 @@ class Flywheel(Keeping):
         `user`, `session`, `context` (flat), `propensity`, `consent`, `at`, `sent_at`, `id`; others are kept as `extra`.
         Raises `InvalidRecord` naming the field and the fix; then nothing was stored.
         """
-        return self._recorder.log(**fields)  # type: ignore[no-any-return]
+        return self._recorder.log(**fields)
 
     def log_many(self, records: Iterable[Mapping[str, Any]] | pa.Table, progress: Progress | None = None) -> list[str]:
         """Log many interactions: dicts with the fields of `log`, or an Arrow table with those columns."""
-        return self._recorder.log_many(records, progress)  # type: ignore[no-any-return]
+        return self._recorder.log_many(records, progress)
 
     def feedback(self, interaction_id: str, **fields: Any) -> list[str]:
         """Say something about an interaction: `rating=`, `label=`, `comment=`, `outcome={name: value}`, `report=`.
 
         Several in one call are several facts. `source` (user, reviewer, judge, system), `by`, `at`, `id` are optional.
         """
-        return self._recorder.feedback(interaction_id, **fields)  # type: ignore[no-any-return]
+        return self._recorder.feedback(interaction_id, **fields)
 
     def feedback_many(self, records: Iterable[Mapping[str, Any]] | pa.Table) -> list[str]:
         """Much feedback: dicts with `interaction_id` and the fields of `feedback`, or an Arrow table."""
-        return self._recorder.feedback_many(records)  # type: ignore[no-any-return]
+        return self._recorder.feedback_many(records)
 
     def watch(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap any callable so that each call is logged: input, output, latency, exception. Also a decorator."""
-        return self._recorder.watch(function)  # type: ignore[no-any-return]
+        return self._recorder.watch(function)
 
     def seed(
         self,
@@ -437,7 +437,8 @@ class Flywheel(Keeping):
 
     def _note_export(self, location: str | Path, what: str) -> None:
         """Remember where copies of the data are, before they are: an erasure goes there too."""
-        path, state = str(Path(location).absolute()), self._store.state
+        place, root, state = Path(location).resolve(), self.folder.resolve(), self._store.state
+        path = str(place.relative_to(root) if place.is_relative_to(root) else place)  # the folder may be moved
         with self._store.lock("exports", wait=60):
             known = [entry for entry in state.get("exports") or [] if entry["path"] != path]
             state.set("exports", [*known, {"path": path, "what": what, "at": _now().isoformat()}])

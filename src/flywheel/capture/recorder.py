@@ -345,7 +345,7 @@ class Recorder:
         fields = {name: getattr(record, name) for name in names}
         cleaned, counts = self._redacted(fields)
         found.update(counts)
-        changed = {} if cleaned is fields else {name: cleaned.get(name) for name in names}
+        changed: dict[str, Any] = {} if cleaned is fields else {name: cleaned.get(name) for name in names}
         for name in ("context", "extra"):
             if changed and changed[name] is None:
                 changed[name] = {}

@@ -6,7 +6,7 @@ A route without a scope cannot be registered; one with a scope checks it before 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -33,7 +33,7 @@ _Endpoint = Callable[..., Awaitable[Any]]
 class _Guarded(APIRoute):
     """A route that lets nobody in without its scope, and answers every problem in its protocol's form."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = super().get_route_handler()
         extra = self.openapi_extra or {}
         scope, on_error = str(extra["x-scope"]), getattr(self.endpoint, "on_error", answers.as_json)
