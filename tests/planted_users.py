@@ -32,7 +32,7 @@ def name(number: int) -> str:
 TOPICS = ["card not arrived", "card was stolen", "exchange rate wrong", "pin is blocked"]
 
 
-def plant(fw: Any, folder: Path, users: int, *, spins: int = 1) -> None:
+def plant(fw: Any, folder: Path, users: int, *, spins: int = 1, budget: int | None = None) -> None:
     """Log two interactions of each user with feedback, spin, and leave something of each everywhere else."""
     fw.seed(
         [f"{topic} {word}" for topic in TOPICS[:3] for word in ("please", "today", "help", "now")],
@@ -68,9 +68,8 @@ def plant(fw: Any, folder: Path, users: int, *, spins: int = 1) -> None:
         for i, row in enumerate(rows)
     )
     for number in range(spins):
-        fw.spin(budget=users, at=AT + timedelta(hours=3 + number), labeler=lambda item: str(item.input).split()[0])
-    if fw.config.store.url == "":  # a spin that waits: items in the queue
-        pass
+        at = AT + timedelta(hours=3 + number)
+        fw.spin(budget=budget or users, at=at, labeler=lambda item: str(item.input).split()[0])
     fw.intake.take(
         [{"kind": "interaction", "input": f"late {mark(n)}", "confidence": 7, "user": name(n)} for n in range(users)],
         source="test",

@@ -437,8 +437,10 @@ class Flywheel(Keeping):
 
     def _note_export(self, location: str | Path, what: str) -> None:
         """Remember where copies of the data are, before they are: an erasure goes there too."""
-        place, root, state = Path(location).resolve(), self.folder.resolve(), self._store.state
-        path = str(place.relative_to(root) if place.is_relative_to(root) else place)  # the folder may be moved
+        path, root, state = str(location), self.folder.resolve(), self._store.state
+        if "://" not in path:
+            place = Path(location).resolve()
+            path = str(place.relative_to(root) if place.is_relative_to(root) else place)  # the folder may be moved
         with self._store.lock("exports", wait=60):
             known = [entry for entry in state.get("exports") or [] if entry["path"] != path]
             state.set("exports", [*known, {"path": path, "what": what, "at": _now().isoformat()}])

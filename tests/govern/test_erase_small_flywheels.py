@@ -154,6 +154,19 @@ def test_an_erasure_begun_in_another_copy_of_the_folder_needs_the_name(fw):
     assert unfinished(fw.folder, fw._store.state) == []
 
 
+def test_exports_that_cannot_be_reached_are_named(fw, tmp_path):
+    fw.log(input="q", user="ana@example.org")
+    moved = tmp_path / "moved.jsonl"
+    fw.export("interactions", moved)
+    moved.rename(tmp_path / "elsewhere.jsonl")
+    fw._note_export("https://cluster.example.org/index", "interactions")
+    receipt = fw.erase("ana@example.org")
+    assert receipt["files"] == {
+        moved.as_posix(): "not there any more: if it was moved or copied, erase it there",
+        "https://cluster.example.org/index": "out of reach: erase it there",
+    }
+
+
 def test_names_that_cannot_be_erased(fw):
     with pytest.raises(InvalidRecord, match="empty"):
         fw.erase("")

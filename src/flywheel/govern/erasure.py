@@ -275,6 +275,9 @@ class Erasure:
                 else:
                     request.files[shown] = "left as it is: not a file of rows"
                 self._desk.write(request)
+        for entry in self._state.get("exports") or []:
+            if "://" in entry["path"]:
+                request.files[entry["path"]] = "out of reach: erase it there"
         if models:
             self._remove_models(request)
         self._desk.write(request)
@@ -290,7 +293,7 @@ class Erasure:
         return found
 
     def _exports_outside(self) -> list[Path]:
-        known = [Path(entry["path"]) for entry in self._state.get("exports") or []]
+        known = [self._root / entry["path"] for entry in self._state.get("exports") or [] if "://" not in entry["path"]]
         return [path for path in dict.fromkeys(known) if not path.is_relative_to(self._root)]
 
     def _remove_models(self, request: Request) -> None:

@@ -71,8 +71,9 @@ class Retention:
         for path in due.exports:
             path.unlink(missing_ok=True)
         if due.exports:
-            gone = {str(path) for path in due.exports}
-            kept = [entry for entry in self._store.state.get("exports") or [] if entry["path"] not in gone]
+            gone = set(due.exports)
+            known = self._store.state.get("exports") or []
+            kept = [entry for entry in known if self._root / entry["path"] not in gone]
             self._store.state.set("exports", kept)
         self._store.sweep(deep=False)
         removed = {kind: count for kind, count in counts.items() if count}
@@ -125,7 +126,7 @@ class Retention:
     def _old_files(self, before: datetime) -> list[Path]:
         found: dict[Path, None] = {}
         for entry in self._store.state.get("exports") or []:
-            path = Path(entry["path"])
+            path = self._root / entry["path"]
             if path.is_relative_to(self._root) and datetime.fromisoformat(entry["at"]) < before and path.is_file():
                 found[path] = None
         reports = self._root / "reports"
