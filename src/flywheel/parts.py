@@ -78,7 +78,7 @@ class Parts:
         """The way in for Elasticsearch's bulk requests."""
         from flywheel.capture.bulk import BulkReceiver
 
-        return BulkReceiver(self.intake, self._store.log, max_record_bytes=self.config.store.max_record_bytes)
+        return BulkReceiver(self.intake, max_record_bytes=self.config.store.max_record_bytes)
 
     @cached_property
     def keys(self) -> Keys:

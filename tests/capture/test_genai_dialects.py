@@ -182,6 +182,23 @@ def test_what_the_product_adds_is_context_and_the_conversation_is_the_session(na
     assert not any("session" in key for key in draft["context"])
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {**OPENLLMETRY, "gen_ai.user": "ana"},
+        {**OPENINFERENCE, "llm.invocation_parameters": '{"model": "m", "user": "ana"}'},
+        {**OPENINFERENCE, "llm.invocation_parameters": '{"safety_identifier": "ana"}'},
+        {**TODAY, "enduser.id": "ana"},
+        {**VERCEL, "ai.telemetry.metadata.userId": "ana"},
+        {**LANGFUSE, "langfuse.user.id": "ana"},
+    ],
+)
+def test_the_user_is_named_as_the_user_and_nowhere_else(attributes):
+    draft = read(attributes)
+    assert draft.pop("user") == "ana"
+    assert "ana" not in json.dumps(draft, default=str)
+
+
 def test_tokens_parameters_and_nested_metadata_are_kept():
     assert read(TODAY)["context"] | {"tokens_cached": 8, "tokens_reasoning": 2} == read(TODAY)["context"]
     draft = read(OPENINFERENCE)
@@ -400,6 +417,14 @@ def test_input_value_is_taken_where_there_are_no_messages():
     attributes = {"openinference.span.kind": "LLM", "input.value": '{"q": 1}', "input.mime_type": "application/json"}
     assert read({**attributes, "output.value": "[sic]", "output.mime_type": "text/plain"})["output"] == "[sic]"
     assert read(attributes)["input"] == {"q": 1}
+
+
+def test_text_that_is_all_structure_stays_text():
+    crowded = "[" + "[]," * 60_000 + "[]]"
+    draft = read({"openinference.span.kind": "LLM", "input.value": crowded, "input.mime_type": "application/json"})
+    assert draft["input"] == crowded
+    long = json.dumps({"q": "a, b, [c] " * 3_000 + "x" * 100_000})
+    assert isinstance(read({"openinference.span.kind": "LLM", "input.value": long})["input"], dict)
 
 
 # --- feedback ---

@@ -181,6 +181,7 @@ def test_json_takes_what_the_specification_says():
     "fields",
     [
         {"traceId": "not hexadecimal!"},
+        {"traceId": "5b8efff7 98038103 d269b633 813fc60c"},
         {"traceId": "W47/95gDgQPSabYzgT/GDA=="},
         {"kind": "SPAN_KIND_CLIENT"},
         {"status": {"code": "STATUS_CODE_ERROR"}},

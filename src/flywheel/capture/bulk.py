@@ -22,17 +22,13 @@ from flywheel.capture.mapping import guess_mapping, shape
 from flywheel.errors import InvalidConfig, TooLarge, Undecodable
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from flywheel.capture.intake import Intake, Taken
-    from flywheel.store import Log
 
 __all__ = ["Bulk", "BulkReceiver", "Item", "draft_of", "error_body", "filtered"]
 
 MOST_ITEMS = 50_000
 MOST_VALUES = 100_000
 """Values in one document."""
-_BATCH, _BATCH_BYTES = 50, 262_144  # documents that are looked up together
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _OPERATIONS = ("index", "create", "update", "delete")
 _MARK = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?")
@@ -58,16 +54,6 @@ class Bulk:
     """A request under way: its items in order, each with the draft it became, if it did."""
 
     items: list[Item] = field(default_factory=list)
-    read: int = 0
-    """Bytes of documents read."""
-
-    def together(self, drafts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The next few drafts: up to fifty, or a quarter of a megabyte of documents."""
-        until = self.read + _BATCH_BYTES
-        for number, draft in enumerate(drafts, 1):
-            yield draft
-            if number >= _BATCH or self.read >= until:
-                return
 
     def drafts(self, body: bytes, index: str, max_record_bytes: int) -> Iterator[dict[str, Any]]:
         """Yield a draft for each document, one at a time, and note each item.
@@ -82,7 +68,7 @@ class Bulk:
                 item.id = as_text(told["_id"])
             self.items.append(item)
             if len(self.items) > MOST_ITEMS:
-                raise TooLarge(f"the request holds more than {MOST_ITEMS:,} documents. Send smaller batches")
+                raise _too_many()
             if operation == "delete":
                 item.problem = "[delete] is not possible: the log is append-only. To erase: flywheel erase --user"
                 continue
@@ -92,16 +78,14 @@ class Bulk:
             if operation == "update":
                 item.problem = "[update] is not possible: the log is append-only. Send feedback, or a new document"
                 continue
-            self.read += len(given[1])
             yield _document(given[1], item, max_record_bytes)
 
 
 class BulkReceiver:
     """Takes `_bulk` requests in for one flywheel. Safe to share between threads."""
 
-    def __init__(self, intake: Intake, log: Log, *, max_record_bytes: int = 1_048_576) -> None:
+    def __init__(self, intake: Intake, *, max_record_bytes: int = 1_048_576) -> None:
         self._intake = intake
-        self._log = log
         self._limit = max_record_bytes
 
     def receive(
@@ -115,9 +99,8 @@ class BulkReceiver:
         Raises `Undecodable` (the body is then a dead letter), `TooLarge`, `StoreBusy` and `StoreUnavailable`.
         """
         bulk = Bulk()
-        drafts = self._timed(bulk, bulk.drafts(body, index, self._limit))
         try:
-            taken = self._intake.take(drafts, source="bulk", counts=counts)
+            taken = self._intake.take(bulk.drafts(body, index, self._limit), source="bulk", counts=counts)
         except Undecodable as problem:
             self._intake.refuse_body(body, str(problem), source="bulk")
             raise
@@ -131,22 +114,6 @@ class BulkReceiver:
             results.append(_result(item, taken.outcomes[place], reasons.get(place, "")))
             place += 1
         return taken, results
-
-    def _timed(self, bulk: Bulk, drafts: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """A document that names no time keeps the one of its first arrival, so that sent again it is the same."""
-        while batch := list(bulk.together(drafts)):
-            timeless = [one for one in batch if one.get("at") is None and one["kind"] != "unreadable"]
-            times: dict[str, datetime] = {}
-            if timeless:
-                asked = self._log.interactions([str(one["id"]) for one in timeless])
-                times = {one.id: one.at for one in asked.values()}
-                about = {str(one["interaction_id"]) for one in timeless if "interaction_id" in one}
-                for said in self._log.feedback_of(sorted(about)) if about else ():
-                    times.setdefault(said.id, said.at)
-                    times.setdefault(said.id.partition(":")[0], said.at)  # one of several things said at once
-            for draft in batch:
-                before = times.get(str(draft.get("id"))) if draft.get("at") is None else None
-                yield draft if before is None else {**draft, "at": before}
 
 
 def _result(item: Item, outcome: str, reason: str) -> dict[str, Any]:
@@ -228,6 +195,8 @@ def _matches(pattern: str, name: str) -> bool:
 def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
     if body and not body.endswith(b"\n"):
         raise Undecodable("the bulk request must be terminated by a newline [\\n]; this one may have been cut off")
+    if body.count(b"\n{") > 2 * MOST_ITEMS:
+        raise _too_many()
     start = number = 0
     while start < len(body):
         end = body.find(b"\n", start)
@@ -236,6 +205,10 @@ def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
         start = end + 1
         if line:
             yield number, line
+
+
+def _too_many() -> TooLarge:
+    return TooLarge(f"the request holds more than {MOST_ITEMS:,} documents. Send smaller batches")
 
 
 def _action(number: int, line: bytes) -> tuple[str, dict[str, Any]]:
@@ -411,8 +384,9 @@ def _finished(draft: dict[str, Any], around: dict[str, Any]) -> dict[str, Any]:
     if isinstance(at, str) and _MARK.fullmatch(at.strip()):
         draft["at"] = f"{at.strip().replace(',', '.')}+00:00"  # as Elasticsearch reads a time without a zone
     if draft["kind"] == "feedback":
-        told = {**around["extra"], **around["context"], **draft.get("extra", {})}
-        return {**draft, "extra": told} if told else draft
+        own = draft.get("extra")
+        told = {**around["extra"], **around["context"]}
+        return {**draft, "extra": {**told, **(own or {})}} if told and isinstance(own, dict | None) else draft
     for part in ("context", "extra"):
         own = draft.get(part)
         if around[part] and (own is None or isinstance(own, dict)):
