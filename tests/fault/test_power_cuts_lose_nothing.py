@@ -24,7 +24,7 @@ import pytest
 from flywheel import config
 from flywheel.capture.identity import pseudonym_key
 from flywheel.config import Config
-from flywheel.errors import FlywheelError, StoreUnavailable
+from flywheel.errors import StoreUnavailable
 from flywheel.records import Feedback, Interaction
 from flywheel.store import Letter, Store, codec, database
 from flywheel.store.log import CONFLICT, Log
@@ -250,7 +250,7 @@ def test_the_model_shows_what_less_care_loses(tmp_path, monkeypatch, capsys, syn
     for cut in power_cuts(disk, cuts, seed=1):
         try:
             losing += lost(cut, tmp_path / "after", known) > 0
-        except (AssertionError, FlywheelError, sqlite3.Error):
+        except Exception:  # what a damaged file leads to can be anything
             damaged += 1
             shutil.rmtree(tmp_path / "after")
     with capsys.disabled():

@@ -479,6 +479,12 @@ class StorePromises:
         with pytest.raises(CorruptStore, match=rf"schema {1 + len(newer)}; .* up to {1 + len(shipped)}.* --upgrade"):
             opened(address)
 
+    def test_a_database_without_its_number_is_damaged_not_old(self, store: Store) -> None:
+        with store._database.write() as connection:
+            connection.execute(sa.text("DELETE FROM schema_version"))
+        with pytest.raises(CorruptStore, match=r"schema_version holds nothing.*backup"):
+            migrate(store._database)
+
     def test_a_broken_migration_leaves_the_schema_before_it(self, database: Database) -> None:
         shipped = migrations_module.MIGRATIONS
         newest = migrate(database)

@@ -89,6 +89,11 @@ def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) ->
             f"the database has schema {found}; this Flywheel knows schemas up to {newest}, so a newer Flywheel "
             "wrote it. Run: pip install --upgrade dataflywheel"
         )
+    if found < 1:
+        raise CorruptStore(
+            f"the database's schema_version holds {found or 'nothing'} and no number from 1 on: it is damaged. "
+            "Restore it from a backup, or mend it with: sqlite3 .recover"
+        )
     for number in range(found, newest):
         with database.write() as connection:
             migrations[number - 1](connection)
