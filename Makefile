@@ -12,7 +12,7 @@ RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
-	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench
+	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-recorder bench
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -75,6 +75,16 @@ bench-ingest: $(VENV)/dev.stamp .bench-venv-ingest/made.stamp ## Measure durable
 	@echo "Installing MLflow and Phoenix into .bench-venv-ingest (some minutes the first time) ..."
 	@test -x .bench-venv-ingest/bin/python || $(PYTHON) -m venv .bench-venv-ingest
 	@.bench-venv-ingest/bin/python -m pip --disable-pip-version-check --quiet install -r bench/peers-ingest.txt
+	@touch $@
+
+bench-recorder: $(VENV)/dev.stamp .bench-venv/made.stamp ## Measure what recording a call costs, beside MLflow, Langfuse and OpenTelemetry
+	@$(BIN)/python bench/recorder.py $(ARGS)
+
+.bench-venv/made.stamp: bench/peers-recorder.txt
+	@echo "Installing MLflow, Langfuse and OpenTelemetry into .bench-venv (some minutes the first time) ..."
+	@test -x .bench-venv/bin/python || $(PYTHON) -m venv .bench-venv
+	@.bench-venv/bin/python -m pip --disable-pip-version-check --quiet install -r bench/peers-recorder.txt || \
+		echo "Some could not be installed; they will be skipped" >&2
 	@touch $@
 
 bench: bench-startup bench-gate bench-demo bench-spin ## Run every benchmark
