@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorder_fixtures import recorder, store  # noqa: F401
 
-from flywheel.capture import import_records
+from flywheel.capture import import_records, source_for
 from flywheel.capture.sources.access_log import AccessLog, parsed
 from flywheel.capture.sources.log_files import LONGEST_LINE
 from flywheel.errors import InvalidConfig, NotFound
@@ -119,6 +119,24 @@ def test_nginx_json():
     assert parsed(json.dumps(other))["input"] == {"method": "GET", "path": "/x", "query": "a=1"}
     assert parsed("{") is None
     assert parsed('{"status": 200}') is None
+
+
+def test_the_source_is_chosen_by_what_a_file_holds(tmp_path):
+    request = {
+        "time": "2026-05-17T10:05:03Z",
+        "remote_addr": "198.51.100.7",
+        "request": "GET / HTTP/1.1",
+        "status": 200,
+    }
+    message = {"ts": "2026-05-17T10:05:03Z", "level": "info", "msg": "hello"}
+    chat = {"ts": "2026-05-17T10:05:03Z", "prompt": "hello", "level": "info", "status": 200}
+    for said, source in ((request, "access-log"), (message, "log"), (chat, "jsonl")):
+        path = write(tmp_path / "some.log", [json.dumps(said)] * 3)
+        assert source_for(str(path)) == source
+    assert source_for(str(write(tmp_path / "some.log", [COMBINED]))) == "access-log"
+    assert source_for(str(write(tmp_path / "some.log.1.gz", [COMBINED]))) == "access-log"
+    assert source_for(str(write(tmp_path / "some.log", ["2026-05-17 10:00:00 INFO hello"]))) == "log"
+    assert source_for(f"{tmp_path}/*log.*") == "access-log"
 
 
 def test_nobody_is_stored_in_the_clear(tmp_path, recorder, store):

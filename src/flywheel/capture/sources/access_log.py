@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -98,6 +98,14 @@ class AccessLog:
     def cursor(self) -> str | None:
         """How far each file has been read; None before the first record."""
         return self._files.cursor if self._files else None
+
+    def recognises(self, rows: Sequence[Mapping[str, Any]]) -> str | None:
+        """Why these rows of JSON are requests that nginx wrote; None when they are not."""
+        client = _JSON_NAMES["client"].split()
+        found = sum(
+            any(name in row for name in client) and parsed(json.dumps(row, default=str)) is not None for row in rows
+        )
+        return f"{found} of its first {len(rows)} rows are requests of a web server" if found * 2 > len(rows) else None
 
     def columns(self, location: str) -> list[str]:
         """The fields that a request has."""

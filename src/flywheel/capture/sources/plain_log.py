@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
@@ -33,6 +33,23 @@ _KEPT = ("pid", "line", "pri", "msgid", "structured", "number", "flag", "epoch",
 _LETTERS = {
     "V": "VERBOSE", "D": "DEBUG", "I": "INFO", "W": "WARNING", "E": "ERROR", "F": "FATAL", "A": "ASSERT",
 }  # fmt: skip
+_LEVEL_NAMES = frozenset(
+    (
+        "trace",
+        "debug",
+        "info",
+        "notice",
+        "warn",
+        "warning",
+        "error",
+        "err",
+        "critical",
+        "fatal",
+        "severe",
+        "alert",
+        "panic",
+    )
+)
 _SYSLOG_LEVELS = ("EMERGENCY", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG")
 _RAISED = re.compile(
     r"\s{0,64}(?:Caused by: |Exception in thread \"[^\"]{0,200}\" )?"
@@ -196,6 +213,16 @@ class PlainLog:
     def cursor(self) -> str | None:
         """How far each file has been read; None before the first record."""
         return self._files.cursor if self._files else None
+
+    def recognises(self, rows: Sequence[Mapping[str, Any]]) -> str | None:
+        """Why these rows of JSON are messages of a program (a time, a known level, words); None when they are not."""
+        found = sum(
+            any(name in row for name in ("msg", "message"))
+            and any(str(row.get(name, "")).lower() in _LEVEL_NAMES for name in _LEVELS)
+            and any(name in row for name in (*_TIMES, "@timestamp"))
+            for row in rows
+        )
+        return f"{found} of its first {len(rows)} rows have a level and a message" if found * 2 > len(rows) else None
 
     def columns(self, location: str, mapping: dict[str, str] | None = None) -> list[str]:
         """The fields that the first two hundred lines have."""
