@@ -2,9 +2,9 @@
 
 `make bench-recorder` runs each in a process of its own, pinned to one core, while what it exports to runs on the
 others: a real Flywheel server for ours, a loopback server that answers 200 for OpenTelemetry and Langfuse, MLflow's own
-default (SQLite in the working folder) for MLflow. Each SDK is at its own defaults. The same call is recorded by all: a text of
-80 characters, an output, a confidence, a latency and four context fields. Two ways of calling: one after the other
-("burst"), and with a pause between calls ("paced"), as in a product that does something else in between.
+default (SQLite in the working folder) for MLflow. Each SDK is at its own defaults. The same call is recorded by all: a
+text of 80 characters, an output, a confidence, a latency and four context fields. Two ways of calling: one after the
+other ("burst"), and with a pause between calls ("paced"), as in a product that does something else in between.
 Targets for ours: p50 <= 10 µs, p99 <= 50 µs.
 """
 
