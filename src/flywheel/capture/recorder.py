@@ -46,7 +46,8 @@ _UNFIT = frozenset({"user", "by", "session"})
 
 
 _MADE = re.compile(
-    r"(imp_)?[0-9a-f]{32}(:fb\w*)?|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
+    r"(imp_)?[0-9a-f]{32}(-[0-9a-f]{16})?(:fb\w*)?|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+    re.IGNORECASE,
 )
 """Ids that a machine drew: they say nothing of anybody, though some have digits like those of a telephone number."""
 
