@@ -153,3 +153,10 @@ def test_no_bytes_break_a_reader(content, tmp_path_factory):
         assert type(problem).__module__ == "flywheel.errors", repr(problem)  # noqa: PT017
     else:
         assert all(row["kind"] in ("interaction", "feedback", "unreadable") for row in rows)
+
+
+def test_what_is_nested_in_metadata_is_kept_beside_the_context(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"input": "x", "metadata": {"tier": "gold", "deep": {"a": [1]}}}) + "\n")
+    (record,) = JsonLines().read(str(path))
+    assert (record["context"], record["extra"]) == ({"tier": "gold"}, {"deep": {"a": [1]}})

@@ -145,7 +145,7 @@ def _item(item: Mapping[str, Any], messages: list[dict[str, Any]]) -> None:
         words = "\n".join(
             as_text(part["text"])
             for name in ("summary", "content")
-            for part in item.get(name) or ()
+            for part in _listed(item.get(name))
             if isinstance(part, Mapping) and part.get("text")
         )
         if words:
@@ -314,7 +314,8 @@ def _is_request(asked: Mapping[str, Any]) -> bool:
 
 
 def _session(asked: Mapping[str, Any]) -> Any:
-    told = asked.get("metadata") if isinstance(asked.get("metadata"), Mapping) else {}
+    given = asked.get("metadata")
+    told: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     found = asked.get("conversation") or told.get("session_id") or told.get("conversation_id")
     return found.get("id") if isinstance(found, Mapping) else found
 
@@ -346,6 +347,10 @@ def _moment(created: Any) -> datetime | None:
     return None
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 # --- streams ---
 
 
@@ -374,7 +379,9 @@ def _responded(events: Sequence[Mapping[str, Any]]) -> Any:
     for event in reversed(events):
         if event.get("type") in ("response.completed", "response.incomplete", "response.failed"):
             return event.get("response")
-    began = next((event["response"] for event in events if isinstance(event.get("response"), Mapping)), {})
+    began: Mapping[str, Any] = next(
+        (event["response"] for event in events if isinstance(event.get("response"), Mapping)), {}
+    )
     said = "".join(as_text(one.get("delta", "")) for one in events if one.get("type") == "response.output_text.delta")
     item = {"type": "message", "role": "assistant", "content": said}
     return {**began, "output": [item] if said else [], "error": "stream: it broke off before its end"}
@@ -388,7 +395,7 @@ def _joined(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for key, value in chunk.items():
             if key != "choices" and value is not None:
                 whole[key] = value
-        for one in chunk.get("choices") or ():
+        for one in _listed(chunk.get("choices")):
             if isinstance(one, Mapping):
                 number = one.get("index")
                 choice = choices.setdefault(number if isinstance(number, int) else 0, {})
@@ -429,7 +436,8 @@ def _add_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> None:
     call = calls[place]
     if part.get("id"):
         call["id"] = part["id"]
-    function = part.get("function")
-    for key in ("name", "arguments") if isinstance(function, Mapping) else ():
+    given = part.get("function")
+    function: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    for key in ("name", "arguments"):
         if isinstance(function.get(key), str):
             call["function"][key] += function[key]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ class Books:
     @property
     def sums(self) -> Imported:
         """The books so far."""
-        return Imported(**self._counts)
+        return replace(Imported(), **self._counts)
 
     def pass_by(self, record: Mapping[str, Any]) -> str:
         """Take note of a record that was dealt with before; returns what tells it from others."""

@@ -80,8 +80,14 @@ def import_records(
     run.end()
     if progress:
         progress("import", 1.0)
-    beside = {"resumed": run.resumed, "older": run.older, "passed": int(getattr(source, "passed", 0))}
-    return replace(run.books.sums, mapping=shown, source=source.name, **beside)
+    return replace(
+        run.books.sums,
+        mapping=shown,
+        source=source.name,
+        resumed=run.resumed,
+        older=run.older,
+        passed=int(getattr(source, "passed", 0)),
+    )
 
 
 class _Run:
@@ -105,7 +111,7 @@ class _Run:
         self._records = 0
         self._trail = b""
         self._committed = False
-        self._new_books = lambda: Books(recorder, name, moment, on_bad, self._on_commit)
+        self._new_books: Callable[[], Books] = lambda: Books(recorder, name, moment, on_bad, self._on_commit)
         self.books = self._new_books()
 
     def records(

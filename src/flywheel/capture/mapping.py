@@ -143,7 +143,18 @@ def shape(row: Mapping[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
             record[field] = {**value, **record[field]}
         else:
             record[field] = value
+    _flatten_context(record)
     return _kind(record)
+
+
+def _flatten_context(record: dict[str, Any]) -> None:
+    """Context is flat: what is nested in a column of metadata is kept as extra."""
+    context, extra = record.get("context"), record.get("extra", {})
+    if isinstance(context, dict) and isinstance(extra, dict):
+        nested = {name: value for name, value in context.items() if isinstance(value, dict | list)}
+        if nested:
+            record["context"] = {name: value for name, value in context.items() if name not in nested}
+            record["extra"] = {**nested, **extra}
 
 
 def _kind(record: dict[str, Any]) -> dict[str, Any]:

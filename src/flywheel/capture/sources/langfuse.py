@@ -5,6 +5,7 @@ Fields: https://langfuse.com/docs/api-and-data-platform/features/blob-storage-ex
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 from flywheel.capture.genai import flatten
 from flywheel.capture.genai_messages import as_text, parsed
 from flywheel.capture.sources.files import unreadable
-from flywheel.capture.sources.row_source import RowSource, said, utc
+from flywheel.capture.sources.row_source import RowSource, listed, said, utc
 from flywheel.capture.sources.said import feedback_about, is_rating, right_output
 from flywheel.capture.sources.spans import Answered, Span, drafts_of_trace, kept_spans, span_draft
 
@@ -131,24 +132,21 @@ class Langfuse(RowSource):
     def _whole_trace(self, row: Mapping[str, Any], place: str) -> Iterator[dict[str, Any]]:
         given = row.get("trace")
         trace: Mapping[str, Any] = given if isinstance(given, Mapping) else row
-        observations = [
-            one for one in said(row, "observations") or said(trace, "observations") or () if isinstance(one, Mapping)
-        ]
+        observations = listed(row, "observations") or listed(trace, "observations")
         known = {str(one.get("id")): one for one in observations}
         spans = [_span({"traceId": trace.get("id"), **one}, trace) for one in observations]
         drafts, answered = drafts_of_trace(spans, self._kept)
         self.passed += len(observations) - len(drafts)
         for draft in drafts:
-            yield _finished(draft, known[draft["extra"]["span_id"]], trace)
+            yield _finished(draft, known.get(draft["extra"].get("span_id", ""), {}), trace)
         about = answered
         if not drafts:
             yield _of_trace(trace)
             about = Answered()
             about.take(Span(str(trace.get("id")), str(trace.get("id"))), {"id": str(trace.get("id"))})
         for name in ("scores", "corrections"):
-            for score in said(trace, name) or said(row, name) or ():
-                if isinstance(score, Mapping):
-                    yield from self._score({"traceId": trace.get("id"), **score}, place, about)
+            for score in listed(trace, name) or listed(row, name):
+                yield from self._score({"traceId": trace.get("id"), **score}, place, about)
 
     def _score(self, row: Mapping[str, Any], place: str, answered: Answered) -> Iterator[dict[str, Any]]:
         trace_id, observation_id = _told(row, "trace_id"), _told(row, "observation_id")
@@ -271,9 +269,10 @@ def _usage(row: Mapping[str, Any], context: dict[str, Any]) -> None:
 
 def _number(value: Any) -> float | None:
     try:
-        return None if value is None or isinstance(value, bool | dict | list) else float(value)
-    except ValueError:
+        number = None if value is None or isinstance(value, bool | dict | list) else float(value)
+    except (ValueError, OverflowError):
         return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _metadata(draft: dict[str, Any], metadata: Any) -> None:

@@ -31,7 +31,7 @@ class ParquetRows:
         try:
             with pq.ParquetFile(path) as file:
                 self.header = [str(name) for name in file.schema_arrow.names]
-                self._count = file.metadata.num_rows
+                self._count = int(file.metadata.num_rows)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as problem:
             raise InvalidConfig(
                 f"{path.name} cannot be read as Parquet: {problem}. Check that it was written to its end"
@@ -41,7 +41,7 @@ class ParquetRows:
     @property
     def done(self) -> float:
         """The share of rows that has been read."""
-        return self._seen / max(1, self._count)
+        return float(self._seen / max(1, self._count))
 
     @property
     def cursor(self) -> str | None:
@@ -54,7 +54,8 @@ class ParquetRows:
 
         begin = _row(after, self._count)
         with pq.ParquetFile(self._path) as file:
-            groups, before = [], 0
+            groups: list[int] = []
+            before = 0
             for number in range(file.num_row_groups):
                 size = file.metadata.row_group(number).num_rows
                 if before + size <= begin and not groups:

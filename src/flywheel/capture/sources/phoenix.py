@@ -7,6 +7,7 @@ them; attributes are OpenInference's.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 from flywheel.capture.genai import flatten
 from flywheel.capture.genai_messages import as_text
 from flywheel.capture.sources.files import unreadable
-from flywheel.capture.sources.row_source import RowSource, said, utc
+from flywheel.capture.sources.row_source import RowSource, listed, said, utc
 from flywheel.capture.sources.said import feedback_about, is_truth, right_output
 from flywheel.capture.sources.spans import Answered, Span, kept_spans, span_draft
 
@@ -83,9 +84,8 @@ class Phoenix(RowSource):
                 self.passed += 1
             else:
                 yield draft
-            for note in said(row, "annotations", "span_annotations") or ():
-                if isinstance(note, Mapping):
-                    yield self._annotation({"span_id": span.span_id, **note}, place)
+            for note in listed(row, "annotations", "span_annotations"):
+                yield self._annotation({"span_id": span.span_id, **note}, place)
         elif sort == _ANNOTATION:
             yield self._annotation(row, place)
         else:
@@ -125,9 +125,10 @@ class Phoenix(RowSource):
 
 def _number(text: str) -> float | str:
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    return number if math.isfinite(number) else text
 
 
 def _sort(row: Mapping[str, Any]) -> int | None:

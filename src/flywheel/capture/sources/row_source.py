@@ -23,7 +23,7 @@ from flywheel.capture.sources.parquet import ParquetRows
 from flywheel.capture.sources.places import place_of
 from flywheel.errors import FlywheelError, InvalidConfig, NotFound
 
-__all__ = ["RowSource", "files_at", "first_rows", "rows_of", "said", "utc"]
+__all__ = ["RowSource", "files_at", "first_rows", "listed", "rows_of", "said", "utc"]
 
 _PEEK = 50
 Rows = JsonRows | DelimitedRows | ParquetRows
@@ -85,6 +85,15 @@ def said(row: Mapping[str, Any], *names: str) -> Any:
             continue
         return parsed(value)
     return None
+
+
+def listed(row: Mapping[str, Any], *names: str) -> list[dict[str, Any]]:
+    """The objects of the first list that a row has under these names."""
+    for name in names:
+        value = said(row, name)
+        if isinstance(value, list):
+            return [one for one in value if isinstance(one, dict)]
+    return []
 
 
 def utc(value: Any) -> Any:
@@ -152,7 +161,8 @@ class RowSource:
         stand = _cursor(after)
         self._at = safe = behind = stand
         whole = max(1, sum(path.stat().st_size for _, path in ranked))
-        before, finished = 0, ()
+        before = 0
+        finished: tuple[str, ...] = ()
         for _, path in ranked:
             size, mark = path.stat().st_size, _mark(path)
             known = _ALL if mark in stand.finished else stand.rows if mark == stand.file else 0

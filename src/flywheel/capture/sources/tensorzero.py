@@ -13,7 +13,7 @@ from uuid import UUID
 
 from flywheel.capture.genai_messages import answer_of, as_text, messages_of
 from flywheel.capture.sources.files import unreadable
-from flywheel.capture.sources.row_source import RowSource, said, utc
+from flywheel.capture.sources.row_source import RowSource, listed, said, utc
 from flywheel.capture.sources.said import feedback_about, is_rating, right_output
 
 __all__ = ["TensorZero"]
@@ -192,9 +192,8 @@ def _input(given: Any) -> Any:
         system = given["system"]
         words = system if isinstance(system, str) else json.dumps(system, ensure_ascii=False, default=str)
         messages.append({"role": "system", "content": words})
-    for message in given.get("messages") or ():
-        if isinstance(message, Mapping):
-            messages.extend(_chat(message.get("content"), str(message.get("role") or "user")))
+    for message in listed(given, "messages"):
+        messages.extend(_chat(message.get("content"), str(message.get("role") or "user")))
     return messages or dict(given)
 
 
