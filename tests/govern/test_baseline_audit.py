@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +13,9 @@ from baseline_logs import QUESTIONS, START, plain, support_bot
 
 from flywheel import plugins
 from flywheel.govern.baseline import Audit, survey
+from flywheel.govern.baseline.clock import Clock
 from flywheel.govern.baseline.sketches import hash_of
+from flywheel.govern.baseline.survey import _Draw
 
 NOW = START + timedelta(weeks=6, hours=1)
 
@@ -90,6 +94,27 @@ def test_a_gap_by_day_is_found(hours: int) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_quiet_nights_and_weekends_are_no_gaps(seed: int) -> None:
     assert look(support_bot(weeks=4, seed=seed)).times.gaps == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_log_that_comes_in_bursts_has_no_gaps(seed: int) -> None:
+    """What is usual varies as much as it varies in the other hours, not as evenly as chance alone would have it."""
+    draw = random.Random(seed)
+    hours = [hour for hour in range(24 * 28) if draw.random() < 0.6]
+    drafts = [plain(60 * hour + minute) for hour in hours for minute in range(12)]
+    assert look(drafts).times.gaps == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_empty_hour_of_a_very_uneven_log_is_no_gap(seed: int) -> None:
+    """Hours hold from none to hundreds of records: an even log would never have an empty one."""
+    draw = random.Random(seed)
+    clock = Clock()
+    for hour in range(24 * 14):
+        begin = START + timedelta(hours=hour)
+        for second in range(int(draw.expovariate(1 / 60))):
+            clock.take({"at": (begin + timedelta(seconds=second)).isoformat()})
+    assert clock.found(NOW).gaps == ()
 
 
 def test_one_stray_time_does_not_make_the_log_a_century_long(bot: list[dict[str, Any]]) -> None:
@@ -206,10 +231,11 @@ def test_asking_again_within_a_minute_is_a_retry_in_any_order() -> None:
         ask(4, 10, "ben", "where"),
         ask(5, 20, "ana", "why"),
         ask(6, 300, "ana", "why"),
+        ask(7, 300, "ana", "why"),  # the same moment: the same call, written twice
     ]
     for order in (drafts, drafts[::-1], sorted(drafts, key=lambda draft: draft["user"])):
         retries = look(order).handling.retries
-        assert (retries.count, retries.n) == (2, 6)
+        assert (retries.count, retries.n) == (2, 7)
 
 
 def test_sessions_that_end_badly_and_silent_ends_are_counted() -> None:
@@ -289,6 +315,7 @@ def test_a_sample_says_so_and_its_intervals_hold() -> None:
         device = next(found for found in drawn.slices.fields if found.path == "context.device")
         ios = next(one["n"] for one in device.values if one["value"] == "ios")
         assert ios == pytest.approx(audited.interactions / 2, rel=0.25)  # of the log, not of the sample
+        assert "device=ios" not in {one["slice"] for one in drawn.slices.small}
         errors = drawn.handling.errors
         assert errors.low is not None
         assert errors.high is not None
@@ -297,6 +324,21 @@ def test_a_sample_says_so_and_its_intervals_hold() -> None:
     whole = look(bot, sample=10**6)
     assert not whole.sampled
     assert whole.handling.errors == audited.handling.errors
+
+
+def test_every_interaction_is_drawn_with_the_same_chance() -> None:
+    tenths = Counter(
+        number * 10 // 2_000 for seed in range(60) for _, (number, _) in _drawn(20, 2_000, seed) if number < 2_000
+    )
+    assert sum(tenths.values()) == 60 * 20
+    assert all(70 <= tenths[tenth] <= 175 for tenth in range(10)), tenths  # 120 each, five standard deviations
+
+
+def _drawn(size: int, of: int, seed: int) -> list[Any]:
+    draw = _Draw(size, seed)
+    for number in range(of):
+        draw.offer((number, None))
+    return draw.kept
 
 
 def test_the_same_log_gives_the_same_audit(bot: list[dict[str, Any]]) -> None:

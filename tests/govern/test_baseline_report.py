@@ -118,7 +118,16 @@ def test_personal_data_is_found_by_field_and_nowhere_shown(kind: str) -> None:
 
 
 def test_users_by_name_or_address_are_told_from_opaque_ones() -> None:
-    users = ["ana@example.org", "Ana Planted", "u17", "4f1c9a", "+49 30 901820", None, "10.0.0.1", "Mary-Ann O’Brien Jr."]
+    users = [
+        "ana@example.org",
+        "Ana Planted",
+        "u17",
+        "4f1c9a",
+        "+49 30 901820",
+        None,
+        "10.0.0.1",
+        "Mary-Ann O’Brien Jr.",
+    ]
     audit = look(plain(n, user=user) for n, user in enumerate(users))
     assert (audit.personal.users.count, audit.personal.identifiable.count) == (7, 4)
     assert not any("Planted" in text or "ana@" in text for text in (report(audit), repr(audit)))

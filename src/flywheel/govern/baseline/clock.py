@@ -21,6 +21,7 @@ _LONGEST = 500_000
 _ARRIVED = ("received_at", "ingested_at", "indexed_at", "ingest_time", "ingestionTime")
 _SURE = 0.01
 _LEAST_EXPECTED = 10.0
+_ENOUGH_RUNS = 8
 
 
 def instant(value: Any) -> tuple[float | None, bool]:
@@ -210,9 +211,9 @@ class Clock:
         """Runs of empty steps where the pattern expects records.
 
         A run counts as a gap when it should hold 10 records or more, and would be empty by chance less than once in a
-        hundred such logs: quasi-Poisson, its dispersion taken from the other hours, corrected for the number of runs
-        (Bonferroni). What is expected is the median of the same hour in the other weeks, scaled down where the week
-        around the run is quieter than usual.
+        hundred such logs: quasi-Poisson, its dispersion taken from the other hours, or, where empty hours are a habit
+        of the log, an exponential law of their own; corrected for the number of runs (Bonferroni). What is expected is
+        the median of the same hour in the other weeks, scaled down where the week around the run is quieter than usual.
         """
         if not self._counts:
             return (), "no times"
@@ -233,12 +234,12 @@ class Clock:
             if low <= step <= high and usual[step % period]
         ]
         dispersion = max(1.0, sum(excess) / len(excess)) if excess else 1.0
-        runs = _empty_runs(sorted(step for step in counts if low <= step <= high))
-        gaps = []
-        for begin, end in runs:
-            expected = self._expected(begin, end, usual, period, per_week)
-            if expected >= _LEAST_EXPECTED and math.exp(-expected / dispersion) * len(runs) < _SURE:
-                gaps.append((expected, begin, end))
+        runs = [
+            (self._expected(begin, end, usual, period, per_week), begin, end)
+            for begin, end in _empty_runs(sorted(step for step in counts if low <= step <= high))
+        ]
+        scale = max(dispersion, _habit([expected for expected, _, _ in runs]))
+        gaps = [run for run in runs if run[0] >= _LEAST_EXPECTED and math.exp(-run[0] / scale) * len(runs) < _SURE]
         longest = sorted(gaps, reverse=True)[:20]
         return tuple(
             {
@@ -271,7 +272,13 @@ def _empty_runs(steps: list[int]) -> list[tuple[int, int]]:
     return [(before + 1, after) for before, after in pairwise(steps) if after > before + 1]
 
 
-def _median(values: list[int]) -> float:
+def _habit(expected: list[float]) -> float:
+    """The mean of what empty stretches usually lack, where there are enough of them to speak of what is usual."""
+    noticed = [missed for missed in expected if missed >= 1]
+    return _median(noticed) / math.log(2) if len(noticed) >= _ENOUGH_RUNS else 0.0
+
+
+def _median(values: list[int] | list[float]) -> float:
     ordered = sorted(values)
     middle = len(ordered) // 2
     return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
