@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HOSTILE
 from typer.testing import Result
+
+from conftest import HOSTILE
 
 Run = Callable[..., Result]
 
