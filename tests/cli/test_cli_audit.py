@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from conftest import HOSTILE
-
 Run = Callable[..., Result]
+HOSTILE = "[red]boo[/red] \x1b[31mescape\x1b]0;title\x07 \x9b2J \u202etxt.exe [link=file:///etc/passwd]x[/link] :boom:"
 
 
 @pytest.fixture
