@@ -141,6 +141,9 @@ def test_a_log_that_fails_never_reaches_the_product(failure, caplog):
         def append(self, records):
             raise failure
 
+        def commit(self, encoded, *args, **more):
+            raise failure
+
     recorder = Recorder(Failing(), redactor=Nothing(), pseudonym_key=None, max_record_bytes=1000)
     assert recorder.watch(lambda text: text)("secret words") == "secret words"
     with pytest.raises(Trouble, match="mine"):
