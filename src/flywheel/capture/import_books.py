@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,14 @@ class Books:
     @property
     def sums(self) -> Imported:
         """The books so far."""
-        return replace(Imported(), **self._counts)
+        count = self._counts
+        return Imported(
+            read=count["read"],
+            stored=count["stored"],
+            duplicates=count["duplicates"],
+            conflicts=count["conflicts"],
+            rejected=count["rejected"],
+        )
 
     def pass_by(self, record: Mapping[str, Any]) -> str:
         """Take note of a record that was dealt with before; returns what tells it from others."""
