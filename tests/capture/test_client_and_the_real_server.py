@@ -17,6 +17,8 @@ from flywheel.server import serve
 serve([Path(sys.argv[1])], port=0, started=lambda url, wheels: print(url, flush=True))
 """
 
+pytestmark = pytest.mark.slow  # a server in a process of its own
+
 
 @pytest.fixture
 def served(tmp_path):

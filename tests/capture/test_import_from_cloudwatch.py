@@ -28,6 +28,8 @@ from flywheel.capture.sources.cloudwatch import CloudWatch  # noqa: E402
 from flywheel.errors import InvalidConfig, NotFound, StoreUnavailable  # noqa: E402
 from flywheel.testing import check_source  # noqa: E402
 
+pytestmark = pytest.mark.slow  # a service over real HTTP, and a client of it for every test
+
 START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=12)  # AWS takes none that is old
 MAPPING = {"input": "input", "at": "at"}
 SECRET = "wJalrXUtnFEMI-not-a-real-secret"

@@ -54,6 +54,7 @@ def _kill(folder, location, source, commits, moment):
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "rows"),
     [

@@ -286,6 +286,7 @@ BOMBS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_in_bounded_memory(name):
     body, kind = BOMBS[name]

@@ -170,6 +170,7 @@ def test_a_flywheel_key_is_never_passed_on(tmp_path: Path, upstream: Upstream, m
         assert refused.json()["error"]["type"] == "authentication_error"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CASSETTES, ids=lambda path: path.stem)
 @pytest.mark.skipif(not CASSETTES, reason="FLYWHEEL_DATA is not set: no recorded exchanges here")
 def test_recorded_exchanges_pass_through_and_are_logged(tmp_path: Path, upstream: Upstream, path: Path) -> None:

@@ -141,4 +141,3 @@ def _show_mode(door: Door, mode: Mode) -> None:
             ["~input", "~output", "id"],
             [[short(f.input, 120), short(f.output, 40), (f.interaction_id, "dim")] for f in examples],
         )
-
