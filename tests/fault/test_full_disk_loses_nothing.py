@@ -239,7 +239,7 @@ def test_a_server_says_503_until_there_is_space(tmp_path):
                 answer = post("b")
                 assert answer.status_code == 503
                 assert answer.headers["Retry-After"]
-                assert "space" in answer.json()["error"]["message"]
+                assert "nothing of it was stored" in answer.json()["error"]["message"]
             bad = client.post("/v1/interactions", content=b"{{", headers={"Content-Type": "application/json"})
             assert bad.status_code == 503, "a dead letter that cannot be kept is to be sent again"
             assert [item["id"] for item in client.get("/v1/interactions").json()["items"]] == ["a"]

@@ -216,6 +216,26 @@ def test_figures_and_logs_hold_no_payload(tmp_path: Path, caplog: pytest.LogCapt
     assert "marker" not in json.dumps(lines) + page + caplog.text
 
 
+def test_what_the_store_says_is_for_the_operator(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flywheel.errors import CorruptStore, StoreUnavailable
+
+    with served(tmp_path / "a") as (client, (fw,)):
+        for failure, status in (
+            (StoreUnavailable("no space under /secret"), 503),
+            (CorruptStore("/secret is bad"), 500),
+        ):
+
+            def fails(*_: object, failure: Exception = failure, **__: object) -> None:
+                raise failure
+
+            monkeypatch.setattr(fw._store.log, "commit", fails)
+            answer = client.post("/v1/interactions", json=[{"input": 1}])
+            assert (answer.status_code, "secret" in answer.text) == (status, False)
+    assert "secret" in json.dumps([record.line for record in caplog.records if hasattr(record, "line")])
+
+
 def _now() -> object:
     from datetime import UTC, datetime
 

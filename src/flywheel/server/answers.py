@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from flywheel import errors
 
-__all__ = ["Problem", "as_json", "defect", "problem_of"]
+__all__ = ["STORE_ERRORS", "Problem", "as_json", "defect", "problem_of"]
 
 _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (errors.UnsupportedMedia, 415),
@@ -23,11 +23,17 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.RateLimited, 429),
+    (errors.CorruptStore, 500),
     (errors.Retryable, 503),
     (errors.InvalidRecord, 422),
     (errors.InvalidConfig, 422),
     (errors.Permanent, 422),
 )
+
+
+STORE_ERRORS = (errors.StoreBusy, errors.StoreUnavailable, errors.CorruptStore)
+"""What they say is for the operator: it names paths and databases."""
+_STORE = "the store did not take the call, and nothing of it was stored. The server's log says why; try again later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,8 @@ def problem_of(problem: Exception) -> Problem:
         return Problem(422, "InvalidRequest", f"{place}: {first.get('msg', '')}. See /openapi.json for what it takes")
     status = next((code for kind, code in _STATUS if isinstance(problem, kind)), 500)
     after = getattr(problem, "retry_after", 1.0) if status in (429, 503) else None
-    return Problem(status, type(problem).__name__, str(problem), after)
+    told = _STORE if isinstance(problem, STORE_ERRORS) else str(problem)
+    return Problem(status, type(problem).__name__, told, after)
 
 
 def defect() -> Problem:

@@ -46,6 +46,8 @@ class _Guarded(APIRoute):
             except ClientDisconnect:
                 response = Response(status_code=499)  # nobody is there to read it; the log shows it
             except (FlywheelError, RequestValidationError, HTTPException) as problem:
+                if isinstance(problem, answers.STORE_ERRORS):
+                    observed(request.app).store_failed(self.path_format, problem)
                 response = on_error(request, answers.problem_of(problem))
             except Exception as defect:  # the door: tell the client nothing of it, the operator everything but payloads
                 observed(request.app).defect(self.path_format, defect)

@@ -106,6 +106,11 @@ class Watching:
             line |= {"received": taken.received, **{name: getattr(taken, name) for name in _OUTCOMES}}
         _logger.info("request", extra={"line": line})
 
+    def store_failed(self, route: str, problem: Exception) -> None:
+        """Tell the operator what the store said; the client is told only that it did not take the call."""
+        line = {"event": "store", "route": route, "type": type(problem).__name__, "message": str(problem)}
+        _logger.error("store", extra={"line": line})
+
     def defect(self, route: str, problem: BaseException) -> None:
         """Count an error nobody foresaw and say where it happened: files and lines, no values."""
         self.figures("").defects.labels(route).inc()
