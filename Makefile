@@ -12,7 +12,7 @@ RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
-	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-recorder bench
+	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -70,6 +70,9 @@ bench-startup: $(VENV)/demo.stamp ## Measure `import flywheel` and `flywheel --h
 
 bench-ingest: $(VENV)/dev.stamp .bench-venv-ingest/made.stamp ## Measure durable records a second beside MLflow and Phoenix
 	@$(BIN)/python bench/ingest.py $(ARGS)
+
+bench-proxy: $(VENV)/dev.stamp ## Measure what the OpenAI proxy adds to a call
+	@$(BIN)/python bench/proxy.py $(ARGS)
 
 .bench-venv-ingest/made.stamp: bench/peers-ingest.txt
 	@echo "Installing MLflow and Phoenix into .bench-venv-ingest (some minutes the first time) ..."
