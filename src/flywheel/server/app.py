@@ -56,7 +56,7 @@ def make_app(wheels: dict[str, Flywheel], settings: ServerSettings | None = None
     app.state.queue = queue
     app.state.doorkeeper = Doorkeeper(wheels)
     app.state.watching = Watching()
-    app.state.proxy_clients, app.state.proxy_tasks = {}, set()
+    app.state.proxy_clients, app.state.proxy_tasks, app.state.proxy_waiting = {}, set(), {}
     for routes in groups.all_routes():
         app.router.routes.extend(routes.router.routes)  # as they are: each is guarded already
     app.add_middleware(PrefixChooses)

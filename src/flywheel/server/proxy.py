@@ -36,6 +36,7 @@ _OURS = ("host", "content-length", "content-encoding", "accept-encoding", "cooki
 _WHOSE = ("forwarded", "x-forwarded-for", "x-real-ip", "x-api-key")  # whom it came from is not the upstream's business
 _NOT_FORWARDED = _HOP | {*_OURS, *_WHOSE}
 _NOT_RETURNED = _HOP | {"set-cookie"}
+_TOGETHER = 0.05  # seconds for which an ended exchange waits for others: one commit for all of them
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -127,30 +128,37 @@ async def _passed_on(
 
 
 def _record(request: Request, exchange: Forwarded) -> None:
-    """Log an exchange beside the answer: it must never wait for the log."""
+    """Log an exchange beside the answer, together with those that end at about the same time; no answer waits."""
     app, access = request.app, request.state.access
-    task = asyncio.get_running_loop().create_task(_write(app, access, exchange))
-    tasks = app.state.proxy_tasks
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)
-
-
-async def _write(app: FastAPI, access: Any, exchange: Forwarded) -> None:
     queue, size = app.state.queue, len(exchange.request) + len(exchange.answer)
-    held = False
     try:
         if queue.disk_full(access.wheel):
             raise Overloaded("the disk is too full")
         queue.hold(size)
-        held = True
-        source = f"proxy {exchange.path}"
-        taken = await queue.write(lambda: access.wheel.intake.take([kept_of(exchange)], source=source))
-        app.state.watching.took(access.flywheel, taken)
     except FlywheelError as problem:
         app.state.watching.missed(access.flywheel, problem)
+        return
+    waiting = app.state.proxy_waiting.setdefault(access.flywheel, [])
+    waiting.append((exchange, size))
+    if len(waiting) == 1:
+        task = asyncio.get_running_loop().create_task(_write(app, access, waiting))
+        app.state.proxy_tasks.add(task)
+        task.add_done_callback(app.state.proxy_tasks.discard)
+
+
+async def _write(app: FastAPI, access: Any, waiting: list[tuple[Forwarded, int]]) -> None:
+    await asyncio.sleep(_TOGETHER)
+    batch, waiting[:] = list(waiting), []
+    try:
+        taken = await app.state.queue.write(
+            lambda: access.wheel.intake.take([kept_of(exchange) for exchange, _ in batch], source="proxy")
+        )
+        app.state.watching.took(access.flywheel, taken)
+    except FlywheelError as problem:
+        for _ in batch:
+            app.state.watching.missed(access.flywheel, problem)
     finally:
-        if held:
-            queue.release(size)
+        app.state.queue.release(sum(size for _, size in batch))
 
 
 def _headers(request: Request, wheel: Flywheel) -> dict[str, str]:
