@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -213,7 +214,10 @@ def test_records_reach_the_disk_while_the_server_is_away_and_the_server_when_it_
 def test_what_lies_in_the_spool_is_sent_before_anything_is_logged(tmp_path):
     with flywheel.connect(nowhere(), spool=tmp_path, max_age=0.005, exit_timeout=0) as c:
         c.log(input=1)
-        c.flush(0.01)
+        for _ in range(2000):  # until it lies there: the host never waits for that
+            if any(path.is_file() and b'"input"' in path.read_bytes() for path in tmp_path.rglob("*")):
+                break
+            time.sleep(0.01)
     with serving() as server, flywheel.connect(server.url, spool=tmp_path, max_age=0.005) as c:
         assert c.flush(20)
     assert len(server.stored) == 1
