@@ -206,7 +206,13 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Something that changed, or that was measured, in a window: a metric, a drift, an alarm."""
+    """Something that changed, or that was measured, in a window: a finding with what it rests on.
+
+    `kind` is `metric` (a level), `shift` (an input, output, confidence or text that moved), `performance` (accuracy
+    estimated without labels, or watched on labels), `pattern` (a season), `change` (a level since a date), `anomaly`,
+    `influence` (of a context value, adjusted for the others), `slice`, `template` (of application logs) or `wording`.
+    Only what hurts is an `alarm`.
+    """
 
     kind: str
     name: str
@@ -215,8 +221,21 @@ class Observation:
     value: float | None = None
     reference: float | None = None
     effect: float | None = None
+    """Its size in units that do not grow with traffic: a difference of shares, of standard deviations …"""
+    interval: Interval | None = None
+    """The effect's confidence interval."""
     n: int = 0
     alarm: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+    where: Slice | None = None
+    """Whom it concerns, where it is not everybody."""
+    evidence: tuple[str, ...] = ()
+    """What speaks for it, a sentence each, with numbers."""
+    query: str = ""
+    """SQL on the tables `interactions` and `feedback` that gives the numbers again."""
+    chart: dict[str, Any] = field(default_factory=dict)
+    """What to draw: `kind` (`line`, `bars`, `interval`), `x`, `y`, perhaps `low`, `high`, `mark`; at most 200 points."""
 
 
 # --- learning --------------------------------------------------------------------------------------------------------

@@ -61,6 +61,11 @@ class Snapshot:
             min(upto, self._upto),
         )
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The interactions here have `bounds[0] < seq <= bounds[1]`."""
+        return self._after, self._upto
+
     def count(self) -> int:
         """How many interactions."""
         if self._count is None:
