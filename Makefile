@@ -12,7 +12,8 @@ RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
-	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench
+	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
+	bench-observe bench-diagnose
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -89,6 +90,16 @@ bench-recorder: $(VENV)/dev.stamp .bench-venv/made.stamp ## Measure what recordi
 	@.bench-venv/bin/python -m pip --disable-pip-version-check --quiet install -r bench/peers-recorder.txt || \
 		echo "Some could not be installed; they will be skipped" >&2
 	@touch $@
+
+.bench-venv-observe/made.stamp: bench/peers-observe.txt
+	@echo "Installing Evidently, NannyML, whylogs, sliceline and drain3 into .bench-venv-observe (some minutes the first time) ..."
+	@test -x .bench-venv-observe/bin/python || $(PYTHON) -m venv .bench-venv-observe
+	@.bench-venv-observe/bin/python -m pip --disable-pip-version-check --quiet install -r bench/peers-observe.txt
+	@touch $@
+
+bench-observe: ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
+
+bench-diagnose: ## Measure causes, label errors, sentiment and failure modes, beside peers
 
 bench: bench-startup bench-gate bench-demo bench-spin ## Run every benchmark
 
