@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
-from flywheel.govern.baseline.markup import Html, h, join
+from flywheel.page.markup import Html, h, join
 
 __all__ = ["bar", "columns", "days", "dots", "week"]
 

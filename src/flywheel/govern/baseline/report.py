@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from flywheel.govern.baseline import sections
 from flywheel.govern.baseline.charts import dots
-from flywheel.govern.baseline.markup import Html, h, join, prose
 from flywheel.govern.baseline.result import Audit, Finding, Stage
-from flywheel.govern.baseline.style import STYLE
+from flywheel.page import Html, document, h, join, prose
 
 __all__ = ["report"]
 
@@ -22,20 +21,10 @@ _PARTS = (
     ("slices", "Slices"),
     ("failures", "Failures"),
 )
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def report(audit: Audit) -> str:
     """Write the audit as a page that stands alone: legible at 390 and at 1280 pixels, by day and by night."""
-    head = h(
-        "head",
-        Html('<meta charset="utf-8">'),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html('<meta name="referrer" content="no-referrer">'),
-        h("title", f"Baseline audit of {audit.location}"),
-        Html(f"<style>{STYLE}</style>"),
-    )
     parts = [_top(audit)]
     if audit.interactions:
         parts += [_ready(audit), _fix(audit), sections.times(audit), sections.fields(audit), sections.ids(audit)]
@@ -43,7 +32,7 @@ def report(audit: Audit) -> str:
     else:
         parts.append(_fix(audit))
     parts.append(_method(audit))
-    return f"<!doctype html>\n{h('html', head, h('body', h('main', parts)), lang='en')}\n"
+    return document(f"Baseline audit of {audit.location}", parts)
 
 
 def _top(audit: Audit) -> Html:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from flywheel.govern.baseline.charts import bar, columns, days, week
-from flywheel.govern.baseline.markup import Html, h, join, prose
 from flywheel.govern.baseline.result import Audit, ContextField, FieldFound, Share, Spread
 from flywheel.govern.baseline.words import lasting, milliseconds, number, percent, said
+from flywheel.page.markup import Html, h, join, prose
 
 __all__ = ["failures", "feedback", "fields", "ids", "personal", "slices", "times"]
 
