@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -22,6 +21,7 @@ stroke-dasharray:3 3}.chart .b{fill:var(--blue)}.chart .r{fill:var(--soft);fill-
 
 _WIDE, _TALL, _LEFT, _FOOT = 680.0, 170.0, 52.0, 24.0
 _MOST = 200
+_VAST = 1e100  # differences of anything larger may be no number any more
 
 
 def figure(chart: dict[str, Any], label: str = "") -> Html | None:
@@ -202,7 +202,7 @@ def _points(pairs: Sequence[tuple[float, float]]) -> str:
 def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if abs(value) < _VAST else None  # not a number is not below either
 
 
 def _moment(text: str) -> float | None:
