@@ -64,6 +64,22 @@ class DetectSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserveSettings:
+    """`[observe]`: what is worth saying about a window."""
+
+    every: str = "hour"
+    """Grain of the metrics that seasons, breaks and anomalies are looked for in: `minute`, `hour` or `day`."""
+    minimum: float = 0.05
+    """Smallest drift that is told: the share of a column's values that changed place."""
+    alpha: float = 0.001
+    """Chance with which an alarm may be false, over the whole life of the monitor."""
+    tolerance: float = 0.02
+    """By how much the failure rate may rise before it hurts."""
+    logs: tuple[str, ...] = ()
+    """Application logs to read beside the interactions: files, or patterns such as `/var/log/bot/*.log`."""
+
+
+@dataclass(frozen=True, slots=True)
 class DiagnoseSettings:
     """`[diagnose]`: how failures are grouped."""
 
@@ -219,6 +235,7 @@ class Config:
     product: ProductSettings = field(default_factory=ProductSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)
+    observe: ObserveSettings = field(default_factory=ObserveSettings)
     diagnose: DiagnoseSettings = field(default_factory=DiagnoseSettings)
     curate: CurateSettings = field(default_factory=CurateSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
@@ -235,6 +252,7 @@ _SECTIONS: dict[str, type] = {
     "product": ProductSettings,
     "store": StoreSettings,
     "detect": DetectSettings,
+    "observe": ObserveSettings,
     "diagnose": DiagnoseSettings,
     "curate": CurateSettings,
     "train": TrainSettings,
@@ -303,6 +321,9 @@ def _check(config: Config) -> None:
         "curate.near_duplicate": (config.curate.near_duplicate, 0.1, 1.0),
         "curate.folds": (config.curate.folds, 2, 50),
         "detect.low_confidence": (config.detect.low_confidence, 0.0, 1.0),
+        "observe.minimum": (config.observe.minimum, 0.0, 1.0),
+        "observe.alpha": (config.observe.alpha, 1e-9, 0.5),
+        "observe.tolerance": (config.observe.tolerance, 0.0, 1.0),
         "gate.alpha": (config.gate.alpha, 1e-6, 0.5),
         "gate.margin": (config.gate.margin, 0.0, 1.0),
         "gate.slice_margin": (config.gate.slice_margin, 0.0, 1.0),
@@ -314,6 +335,8 @@ def _check(config: Config) -> None:
         "proxy.timeout_seconds": (config.proxy.timeout_seconds, 0.001, 86_400.0),
         **{f"retention.{f.name}": (getattr(config.retention, f.name), 0.0, 36_500.0) for f in fields(config.retention)},
     }
+    if config.observe.every not in ("minute", "hour", "day"):
+        raise InvalidConfig(f"observe.every is {config.observe.every!r}; it takes 'minute', 'hour' or 'day'")
     if config.privacy.consent not in ("assumed", "required"):
         raise InvalidConfig(f"privacy.consent is {config.privacy.consent!r}; it takes 'assumed' or 'required'")
     for name, (value, low, high) in shares.items():

@@ -31,4 +31,6 @@ def query_of(build: Callable[[Any, Any], Any], seen: Seen) -> str:
     after, upto = getattr(seen, "bounds", (0, 0))
     if upto:
         here = here.filter(here.seq > after, here.seq <= upto)
+    if hasattr(seen, "cut"):  # a stretch of time
+        here = seen.cut(here)
     return str(ibis.to_sql(build(here, told), dialect="duckdb"))
