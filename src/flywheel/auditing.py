@@ -6,7 +6,6 @@ store, the engine or the learners is loaded.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flywheel import plugins
-from flywheel.errors import InvalidConfig, NotFound
+from flywheel.errors import InvalidConfig
 
 if TYPE_CHECKING:
     from flywheel.govern.baseline import Audit
@@ -59,6 +58,7 @@ def audit(
     from flywheel.capture.reading import reading_of
     from flywheel.capture.sources import source_for
     from flywheel.govern.baseline import report, survey
+    from flywheel.page import place_for, save
 
     if sample is not None and sample < 1:
         raise InvalidConfig(f"sample is {sample}; pass the number of interactions to look at, 1 or more")
@@ -66,7 +66,7 @@ def audit(
     name = source or source_for(place)
     reader: Source = plugins.create("sources", name)
     plan = reading_of(reader, place, mapping)
-    page = None if html is None else _writable(Path(html))
+    page = None if html is None else place_for(html)
     found = survey(
         _watched(reader, reader.read(plan.location, plan.mapping), progress),
         plugins.create("redactors", redactor),
@@ -83,7 +83,7 @@ def audit(
     if plan.mapping is None:
         found = replace(found, mapping=plan.shown)
     if page is not None:
-        _write(page, report(found))
+        save(page, report(found))
     return found
 
 
@@ -97,24 +97,3 @@ def _watched(source: Source, drafts: Iterator[Any], progress: Callable[[str, flo
         yield draft
         if progress and number % _EVERY == 0:
             progress(f"{number:,} records", float(getattr(source, "done", 0.0)))
-
-
-def _writable(page: Path) -> Path:
-    """Refuse a place that cannot be written before the long work, not after it."""
-    if not page.parent.is_dir():
-        raise NotFound(f"there is no folder {str(page.parent)!r} to write {page.name!r} into. Make it first")
-    if page.is_dir():
-        raise InvalidConfig(
-            f"{str(page)!r} is a folder; name a file for the report, such as {str(page / 'audit.html')!r}"
-        )
-    return page
-
-
-def _write(page: Path, text: str) -> None:
-    """All of it or nothing."""
-    part = page.with_name(f".{page.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(page)
-    finally:
-        part.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from flywheel import config as settings
 from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.keeping import Keeping
+from flywheel.looking import Looking
 from flywheel.loop.decide import close_modes
 from flywheel.records import (
     Dataset,
@@ -68,7 +69,7 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel(Keeping):
+class Flywheel(Keeping, Looking):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from flywheel import __version__
-from flywheel.cli import audit, data, facts, labels, look, privacy, server, setup, ship, turn
+from flywheel.cli import audit, data, facts, findings, labels, look, privacy, server, setup, ship, turn
 from flywheel.cli.dashboard import status
 
 __all__ = ["app", "run"]
@@ -17,7 +17,7 @@ __all__ = ["app", "run"]
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("demo", "audit", "init", "seed", "settings"),
     "Facts in and out": ("log", "feedback", "import", "export"),
-    "Look": ("status", "failures", "modes"),
+    "Look": ("status", "observe", "failures", "modes", "slices"),
     "Turn the wheel": ("spin", "label", "spins", "datasets", "lineage"),
     "Server": ("serve", "keys", "deadletter"),
     "Models": ("releases", "rollback", "predict"),
@@ -85,6 +85,8 @@ app.command()(facts.export)
 app.command()(status)
 app.command()(look.failures)
 app.command()(look.modes)
+app.command()(findings.observe)
+app.command()(findings.slices)
 app.command()(turn.spin)
 app.command()(labels.label)
 app.command()(turn.spins)

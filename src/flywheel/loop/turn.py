@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flywheel.release import Releases
     from flywheel.store import Snapshot, Store
 
-__all__ = ["Turn", "Workshop", "kth_largest"]
+__all__ = ["Turn", "Workshop", "calibration_before", "kth_largest"]
 
 
 @dataclass(slots=True)
@@ -77,11 +77,7 @@ class Turn:
     @cached_property
     def calibration(self) -> diagnose.Calibration | None:
         """What the labels of the spins before this one have taught about the signs of failure."""
-        for number in range(self.spin.number - 1, 0, -1):
-            doc = self.shop.store.state.step(number, "curate")
-            if doc and doc.get("calibration"):
-                return from_dict(diagnose.Calibration, doc["calibration"])
-        return None
+        return calibration_before(self.shop, self.spin.number)
 
     @cached_property
     def pool(self) -> list[Failure]:
@@ -127,6 +123,15 @@ class Turn:
     def embedder(self, inputs: Sequence[Any]) -> Embedder:
         """The embedder that suits these inputs."""
         return self.shop.embedder_for(inputs)
+
+
+def calibration_before(shop: Workshop, number: int) -> diagnose.Calibration | None:
+    """What the spins before this number have learnt about the signs of failure, None where none has."""
+    for earlier in range(number - 1, 0, -1):
+        doc = shop.store.state.step(earlier, "curate")
+        if doc and doc.get("calibration"):
+            return from_dict(diagnose.Calibration, doc["calibration"])
+    return None
 
 
 def kth_largest(detected: ibis.Table, k: int) -> float:

@@ -15,10 +15,10 @@ __all__ = ["SECTIONS", "findings_page"]
 
 SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("level", "How it goes", "Levels of the window, beside what was before.", ("metric", "performance")),
-    ("since", "Since when", "Levels that changed, seasons, and hours unlike their like.", ("change", "pattern", "anomaly")),
+    ("since", "Since when", "Levels that changed, seasons, odd hours.", ("change", "pattern", "anomaly")),
     ("where", "For whom", "Where it fails most, found on one half of the interactions, confirmed on the other.",
      ("slice", "influence")),
-    ("moved", "What moved", "Inputs, answers and words that are not what they were. Not harmful by itself.", ("shift",)),
+    ("moved", "What moved", "What is not what it was. Not harmful by itself.", ("shift",)),
     ("said", "What people and logs say", "Wording, mood, and lines of the application's own log.",
      ("wording", "template")),
 )  # fmt: skip
@@ -28,7 +28,8 @@ _STYLE = (
     CHART_STYLE
     + """
 .f{border-top:1px solid var(--line);padding:12px 0}.f:first-of-type{border-top:0}.f h3{margin:0;font-size:14.5px;
-font-weight:600}.f.hurts h3{color:var(--red)}.f p{margin:2px 0}.f ul{margin:2px 0 4px;padding-left:18px;color:var(--soft);
+font-weight:600}.f.hurts h3{color:var(--red)}.f p{margin:2px 0}
+.f ul{margin:2px 0 4px;padding-left:18px;color:var(--soft);
 font-size:13px}.f details{font-size:12.5px;color:var(--soft)}.f summary{cursor:pointer}.f .num{color:var(--soft);
 font-size:12.5px}.calm{border-left:3px solid var(--green);padding:6px 12px;margin:18px 0 0}
 .hurt{border-left:3px solid var(--red);padding:6px 12px;margin:18px 0 0}.f pre{max-height:220px;overflow:auto}
@@ -147,7 +148,7 @@ def _mode(mode: Mode) -> Html:
 
 def _foot(made: datetime | None) -> Html:
     lines = [
-        "Drift is told from a minimum effect on; only what hurts is an alarm. Intervals are at 95 % unless they say so.",
+        "Drift is told from a minimum effect on; only what hurts is an alarm. Intervals are at 95 %.",
         "Logged text in this page was redacted before it was stored. A redactor misses what has no recognisable shape.",
     ]
     if made is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import ibis
 
-from flywheel.errors import InvalidConfig, MissingExtra
+from flywheel.errors import InvalidConfig, InvalidRecord, MissingExtra
 
 __all__ = ["Engine", "Pinned", "make_engine"]
 
@@ -40,6 +40,10 @@ class Engine(Protocol):
         """The rows of this version; the columns in the table's own order."""
         ...
 
+    def ask(self, sql: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:
+        """What SQL in DuckDB's dialect makes of tables by name."""
+        ...
+
     def close(self) -> None:
         """Give memory and connections back."""
         ...
@@ -65,12 +69,8 @@ class _Duck:
         self._lock = threading.Lock()
 
     def table(self, pinned: Pinned) -> ibis.Table:
-        if not hasattr(self._own, "connection"):
-            with self._lock:
-                cursor = self._root.cursor()
-            self._own.connection = ibis.duckdb.from_connection(cursor)
-            self._own.known = {}
-        connection, known = self._own.connection, self._own.known
+        connection = self._connection()
+        known = self._own.known
         if pinned.name not in known:
             if len(known) >= _REMEMBERED:
                 # A name is forgotten, not its view: expressions that still use the view go on working.
@@ -78,6 +78,17 @@ class _Duck:
             known[pinned.name] = self._open(connection, pinned)
         found: ibis.Table = known[pinned.name]
         return found
+
+    def ask(self, sql: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:
+        return _asked(self._connection(), sql, tables)
+
+    def _connection(self) -> Any:
+        if not hasattr(self._own, "connection"):
+            with self._lock:
+                cursor = self._root.cursor()
+            self._own.connection = ibis.duckdb.from_connection(cursor)
+            self._own.known = {}
+        return self._own.connection
 
     def _open(self, connection: Any, pinned: Pinned) -> ibis.Table:
         if pinned.dataset is not None:
@@ -124,6 +135,9 @@ class _Spark:
         frame.createOrReplaceTempView(pinned.name)
         return _complete(self._connection.table(pinned.name), pinned)
 
+    def ask(self, sql: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:
+        return _asked(self._connection, sql, tables)
+
     def close(self) -> None:
         self._known.clear()
 
@@ -133,3 +147,20 @@ def _complete(found: ibis.Table, pinned: Pinned) -> ibis.Table:
     types = ibis.Schema.from_pyarrow(pinned.schema)
     there = set(found.columns)
     return found.select(**{name: found[name] if name in there else ibis.null(kind) for name, kind in types.items()})
+
+
+def _asked(connection: Any, sql: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:
+    from duckdb import Error
+    from sqlglot.errors import SqlglotError
+
+    for name, table in tables.items():
+        connection.create_view(name, table, overwrite=True)
+    try:
+        found: ibis.Table = connection.sql(sql, dialect="duckdb")
+    except (Error, SqlglotError, ibis.common.exceptions.IbisError) as problem:
+        raise InvalidRecord(
+            "sql",
+            f"it cannot be run ({str(problem).splitlines()[0][:300]})",
+            "Query the tables interactions and feedback; their columns are in docs/architecture.md",
+        ) from problem
+    return found

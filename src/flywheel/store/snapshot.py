@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flywheel.records import Interaction
 
@@ -48,6 +48,16 @@ class Snapshot:
         """A row a feedback, about any interaction, up to `seq`."""
         table = self._engine.table(self._feedback)
         return table.filter(table.seq <= self.seq)
+
+    def ask(self, sql: str, limit: int) -> list[dict[str, Any]]:
+        """Run SQL on tables called `interactions` and `feedback`; at most `limit` rows, as dicts.
+
+        Whoever may call this may read what the process may read: SQL can open files. Raises `InvalidRecord` for SQL
+        that cannot be run.
+        """
+        tables = {"interactions": self.interactions, "feedback": self.feedback}
+        found: list[dict[str, Any]] = self._engine.ask(sql, tables).limit(limit).to_pyarrow().to_pylist()
+        return found
 
     def window(self, after: int, upto: int) -> Snapshot:
         """The interactions with `after < seq <= upto`, and all feedback up to this snapshot's `seq`."""

@@ -1,0 +1,132 @@
+"""Looking at what goes wrong, since when, for whom and how sure we are. Verbs of `Flywheel`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flywheel.errors import InvalidConfig, NotFound
+from flywheel.loop.survey import PARTS, observe_window, slices_of
+from flywheel.parts import Parts
+
+if TYPE_CHECKING:
+    from flywheel.observe.span import Span
+    from flywheel.ports import Progress
+    from flywheel.records import Observation
+
+__all__ = ["Looking"]
+
+_BEFORE = timedelta(weeks=8)
+"""At most so much of what came before a window is what it is held against."""
+
+
+class Looking(Parts):
+    """The verbs that look, and change nothing."""
+
+    def observe(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        parts: Sequence[str] = (),
+        logs: Sequence[str | Path] = (),
+        html: str | Path | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> list[Observation]:
+        """What got worse, since when, for whom, and how sure that is; what hurts first.
+
+        Looks at the interactions from `since` to `until` by the product's clock, beside the eight weeks before. Left
+        out: the last seven days where the log is longer than eight, else the last fifth of its time. `parts` limits the
+        look to some of `levels`, `monitor`, `performance`, `seasons`, `breaks`, `anomalies`, `drift`, `text`,
+        `influences`, `slices`, `wording` and `logs`; `logs` names application logs to read beside the interactions.
+        `html` writes the findings and failure modes as a page.
+
+        >>> import tempfile, flywheel
+        >>> with flywheel.open(tempfile.mkdtemp()) as fw:
+        ...     ids = [fw.log(input=f"question {n}", output="a", confidence=0.9) for n in range(40)]
+        ...     [seen.name for seen in fw.observe() if seen.alarm]
+        []
+        """
+        from flywheel.page import place_for, save
+
+        page = None if html is None else place_for(html)
+        snapshot = self._snapshot_now()
+        window, reference = self._windows(snapshot, since, until)
+        names = tuple(parts)
+        unknown = sorted(set(names) - set(PARTS))
+        if unknown:
+            raise InvalidConfig(f"there is no part {unknown[0]!r} to look at. There are: {', '.join(PARTS)}")
+        places = [str(place) for place in logs] or list(self.config.observe.logs)
+        found = observe_window(
+            self._workshop([], progress), snapshot, window, reference, logs=places, parts=names, seed=seed
+        )
+        if page is not None:
+            save(page, self._page(found, window))
+        return found
+
+    def slices(
+        self, *, since: datetime | None = None, until: datetime | None = None, k: int = 10, seed: int = 0
+    ) -> list[Observation]:
+        """Where it fails most: conjunctions of context and input values, found on one half, confirmed on the other."""
+        snapshot = self._snapshot_now()
+        window, reference = self._windows(snapshot, since, until)
+        return slices_of(self._workshop([], None), snapshot, window, reference, k=k, seed=seed)
+
+    def query(self, sql: str, limit: int = 10_000) -> list[dict[str, Any]]:
+        """Run SQL on the tables `interactions` and `feedback`, such as the query behind a finding; rows as dicts.
+
+        >>> import tempfile, flywheel
+        >>> with flywheel.open(tempfile.mkdtemp()) as fw:
+        ...     i = fw.log(input="hello", output="hi")
+        ...     fw.query('SELECT count(*) AS n FROM interactions')
+        [{'n': 1}]
+        """
+        return self._snapshot_now().ask(sql, limit)  # type: ignore[no-any-return]
+
+    # --- how ---
+
+    def _snapshot_now(self) -> Any:
+        self._store.tables.sync(self._store.log)
+        return self._store.tables.snapshot()
+
+    def _windows(self, snapshot: Any, since: datetime | None, until: datetime | None) -> tuple[Span, Span | None]:
+        from flywheel.observe.span import Span
+
+        seen = snapshot.interactions
+        edges = seen.aggregate(first=seen["at"].min(), last=seen["at"].max()).to_pyarrow().to_pylist()[0]
+        if edges["first"] is None:
+            raise NotFound("there is nothing to look at: no interaction was logged. `flywheel import` reads a log")
+        first, last = edges["first"], edges["last"]
+        end = until or last + timedelta(microseconds=1)
+        if since is None:
+            week, whole = timedelta(days=7), end - first
+            since = end - week if whole > week + timedelta(days=1) else end - whole / 5
+        if since >= end:
+            raise InvalidConfig(f"the window would begin at {since} and end at {end}. Pass a `since` before `until`")
+        before = Span(snapshot, max(first, since - _BEFORE), since)
+        return Span(snapshot, since, until), before if first < since and before.count() else None
+
+    def _page(self, found: Sequence[Observation], window: Span) -> str:
+        from flywheel.page.findings import findings_page
+
+        modes = sorted(
+            self._store.state.modes(),
+            key=lambda mode: (mode.state == "fixed", not mode.count, -(mode.risk.number if mode.risk else 0), mode.id),
+        )
+        until = window.until or datetime.now(UTC)
+        return findings_page(
+            found,
+            title=self.name,
+            window=f"{window.since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC",
+            facts={
+                "interactions": f"{window.count():,}",
+                "findings": f"{len(found):,}",
+                "that hurt": f"{sum(seen.alarm for seen in found):,}",
+                "failure modes": f"{sum(bool(mode.count) for mode in modes):,}",
+            },
+            modes=modes,
+            made=datetime.now(UTC),
+        )
