@@ -75,6 +75,20 @@ class Looking(Parts):
         window, reference = self._windows(snapshot, since, until)
         return slices_of(self._workshop([], None), snapshot, window, reference, k=k, seed=seed)
 
+    def findings(self, spin: int | None = None) -> list[Observation]:
+        """What a spin (the last one where none is named) saw in its window: charts, evidence and queries too."""
+        from flywheel.records import Observation, from_dict
+
+        state = self._store.state
+        numbers = [known.number for known in state.spins()]
+        if spin is not None and spin not in numbers:
+            raise NotFound(f"there is no spin {spin}. `flywheel spins` lists them")
+        for number in [spin] if spin is not None else reversed(numbers):
+            stored = state.step(number, "observe")
+            if stored is not None:
+                return [from_dict(Observation, seen) for seen in stored["observations"]]
+        return []
+
     def query(self, sql: str, limit: int = 10_000) -> list[dict[str, Any]]:
         """Run SQL on the tables `interactions` and `feedback`, such as the query behind a finding; rows as dicts.
 

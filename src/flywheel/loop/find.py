@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from flywheel import curate, diagnose, mine, observe, prove
+from flywheel import curate, diagnose, mine, prove
+from flywheel.loop.survey import Survey, survey
 from flywheel.loop.turn import Turn, kth_largest
 from flywheel.records import Mode, Selection, from_dict, to_dict
 
@@ -38,8 +39,19 @@ def step_observe(work: Turn) -> dict[str, Any]:
     reference = None
     if previous and previous["interactions"]:
         reference = work.snapshot.window(previous["after"], previous["upto"])
-    seen = observe.observe(work.window, reference, None, work.shop.config.detect)
-    work.spin = replace(work.spin, observations=seen)
+    look = Survey(
+        window=work.window,
+        reference=reference,
+        scored=work.detected,
+        config=work.shop.config,
+        task=work.shop.task,
+        whole=work.snapshot,
+        logs=work.shop.config.observe.logs,
+        seed=work.spin.seed,
+    )
+    seen = survey(look)
+    # The spin's own record is read often and whole: what is drawn from and asked again stays with the step.
+    work.spin = replace(work.spin, observations=tuple(replace(one, chart={}, query="") for one in seen))
     return {"observations": to_dict(seen)}
 
 

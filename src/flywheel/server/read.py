@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flywheel.errors import InvalidConfig, NotFound
-from flywheel.records import Failure, Feedback, Interaction, Mode, Release, Spin, to_dict
+from flywheel.records import Failure, Feedback, Interaction, Mode, Observation, Release, Spin, to_dict
 from flywheel.server.pages import After, Limit, Page, page_of, shown
 from flywheel.server.routes import Routes
 from flywheel.server.schemas import PROBLEMS
@@ -81,6 +81,19 @@ async def failures(
     found = await queue.run(lambda: wheel.failures(limit=100_000, mode=mode))
     kept = [failure for failure in found if failure.probability >= min_probability]
     return page_of(kept, lambda failure: str(failure.interaction_id), after, limit)
+
+
+@routes.get("/v1/findings", scope="read", summary="Findings", response_model=Page[Observation], responses=PROBLEMS)
+async def findings(
+    request: Request,
+    spin: Annotated[int | None, Query(ge=0, le=2**31, description="A spin's number; the last when left out.")] = None,
+    alarm: bool | None = None,
+    limit: Limit = 1000,
+) -> Response:
+    """What a spin saw in its window: what hurts first, each with its evidence, interval and query."""
+    wheel, queue = request.state.access.wheel, request.app.state.queue
+    found = await queue.run(lambda: wheel.findings(spin))
+    return shown([seen for seen in found if alarm is None or seen.alarm == alarm][:limit])
 
 
 @routes.get("/v1/modes", scope="read", summary="Failure modes", response_model=Page[Mode], responses=PROBLEMS)
