@@ -13,7 +13,8 @@ __all__ = ["CHART_STYLE", "figure"]
 CHART_STYLE = """
 svg.chart{display:block;width:100%;max-width:680px;height:auto;margin:6px 0 2px;overflow:visible}
 .chart text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:var(--soft)}
-.chart .axis{stroke:var(--line);stroke-width:1}.chart .now{stroke:var(--blue);fill:none;stroke-width:1.6;
+.chart .axis{stroke:var(--line);stroke-width:1}.chart .zero{stroke:var(--soft);stroke-opacity:.6}
+.chart .now{stroke:var(--blue);fill:none;stroke-width:1.6;
 stroke-linejoin:round}.chart .band{fill:var(--blue);fill-opacity:.16}.chart .mark{stroke:var(--red);stroke-width:1.4;
 stroke-dasharray:3 3}.chart .b{fill:var(--blue)}.chart .r{fill:var(--soft);fill-opacity:.45}
 .chart .w{stroke:var(--blue);stroke-width:1.6}.chart .d{fill:var(--blue)}
@@ -121,7 +122,7 @@ def _interval(x: list[Any], y: list[Any], chart: dict[str, Any], label: str) -> 
     rows = min(len(x), 16)
     tall = 20.0
     shapes: list[Html | None] = [
-        h("line", x1=f"{across(0):.1f}", x2=f"{across(0):.1f}", y1="2", y2=f"{rows * tall + 2:.1f}", cls="axis")
+        h("line", x1=f"{across(0):.1f}", x2=f"{across(0):.1f}", y1="2", y2=f"{rows * tall + 2:.1f}", cls="zero")
     ]
     for row in range(rows):
         value, middle = values[row], row * tall + 12

@@ -57,7 +57,12 @@ def findings_page(
     (True, True)
     """
     alarms = [seen for seen in observations if seen.alarm]
-    parts = [_top(title, window, facts or {}, alarms, bool(modes))]
+    kinds = {seen.kind for seen in observations if not seen.alarm}
+    links = [("hurts", "What hurts")] if alarms else []
+    links += [("first", "What to fix first")] if first else []
+    links += [("modes", "Failure modes")] if modes else []
+    links += [(key, name) for key, name, _, there in SECTIONS if kinds & set(there)]
+    parts = [_top(title, window, facts or {}, alarms, links)]
     if alarms:
         parts.append(_section("hurts", "What hurts", "Worse by more than chance explains.", map(_finding, alarms)))
     if first:
@@ -73,10 +78,13 @@ def findings_page(
     return document(f"What goes wrong: {title}", parts, style=_STYLE)
 
 
-def _top(title: str, window: str, facts: Mapping[str, str], alarms: Sequence[Observation], modes: bool) -> Html:
-    links = [("hurts", "What hurts")] if alarms else []
-    links += [("modes", "Failure modes")] if modes else []
-    links += [(key, name) for key, name, _, _ in SECTIONS]
+def _top(
+    title: str,
+    window: str,
+    facts: Mapping[str, str],
+    alarms: Sequence[Observation],
+    links: Sequence[tuple[str, str]],
+) -> Html:
     if alarms:
         verdict = h("p", h("b", f"{len(alarms)} finding{'s' if len(alarms) > 1 else ''} that hurt. "),
                     alarms[0].line, cls="hurt")  # fmt: skip
