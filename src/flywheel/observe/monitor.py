@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import ndtri
 
 from flywheel.errors import InvalidRecord
-from flywheel.observe.bets import BETS, Floats, Tally, log_wealth, purse, rate_interval
+from flywheel.observe.bets import BETS, Floats, Tally, known_beyond, log_wealth, purse, rate_interval
 from flywheel.records import Interval
 
 __all__ = ["RiskMonitor"]
@@ -102,8 +102,10 @@ class RiskMonitor:
         """Count judged answers for `take`, each seen `times` times; refuse what bets are not safe with."""
         if losses.size != weight.size:
             raise InvalidRecord("weight", f"there are {weight.size} for {losses.size} answers", "Pass one for each")
-        if losses.size and not (np.nanmin(losses) >= 0 and np.nanmax(losses) <= 1 and not np.isnan(losses).any()):
-            raise InvalidRecord("wrong", "a loss is missing, or outside 0 to 1", "Scale losses to 0 (right) to 1 (wrong)")
+        if losses.size and not (losses.min() >= 0 and losses.max() <= 1):
+            raise InvalidRecord(
+                "wrong", "a loss is missing, or outside 0 to 1", "Scale losses to 0 (right) to 1 (wrong)"
+            )
         if losses.size and not (weight.min() > 0 and weight.max() <= self.heaviest * (1 + 1e-9)):
             bad = weight.max() if weight.max() > self.heaviest else weight.min()
             raise InvalidRecord(
@@ -143,7 +145,7 @@ class RiskMonitor:
     @property
     def alarm(self) -> bool:
         """Whether the failure rate exceeds the reference's by more than the tolerance, as sure as `alpha` says."""
-        return self.log_e >= -np.log(self.alpha)
+        return bool(self.log_e >= -np.log(self.alpha))
 
     @property
     def since(self) -> Any:
@@ -166,7 +168,7 @@ class RiskMonitor:
             return self.rate(level)
         mass, lost, n = self.seen.mass - mark[1], self.seen.lost - mark[2], self.seen.n - mark[3]
         worth = max(n * self.seen.effective / self.seen.n, 1e-9)
-        z2 = 3.841459 if level == 0.95 else float(_normal(0.5 + level / 2) ** 2)
+        z2 = 3.841459 if level == 0.95 else float(ndtri(0.5 + level / 2)) ** 2
         p = lost / mass
         middle, half = p + z2 / (2 * worth), np.sqrt(z2 * (p * (1 - p) / worth + z2 / (4 * worth**2)))
         scale = 1 + z2 / worth
@@ -236,14 +238,8 @@ def _nodes(reference: float | Tally, tolerance: float, alpha: float) -> tuple[Fl
     reach = 2.0 + np.sqrt(2 * np.log(50.0 / alpha))
     angle = np.clip(middle + spread * np.linspace(-2.5, 1.4 * reach, _NODES), 1e-4, np.pi / 2 - 1e-4)
     before = np.unique(np.clip(np.sin(angle) ** 2, 1e-9, 1 - 1e-9))
-    known = purse(log_wealth(reference, before, more=False))
+    known = known_beyond(reference, before, more=False)
     return np.clip(before + tolerance, 1e-9, 1 - 1e-9), known
-
-
-def _normal(chance: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(chance))
 
 
 def _plain(at: Any) -> Any:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import ibis
 
 from flywheel.errors import InvalidConfig
 
-__all__ = ["EVERY", "Cut", "Seen", "column_of", "metrics", "negative", "wilson", "within"]
+__all__ = ["EVERY", "Cut", "Seen", "column_of", "metrics", "negative", "utc", "wilson", "within"]
 
 EVERY = {"minute": "m", "hour": "h", "day": "D"}
 
@@ -120,6 +121,11 @@ def within(snapshot: Seen, where: Mapping[str, Any]) -> Seen:
         column = table[column_of(table, name)]
         table = table.filter(column.isnull() if value is None else column == value)
     return Cut(table, snapshot.feedback, getattr(snapshot, "bounds", (0, 0))) if where else snapshot
+
+
+def utc(at: datetime) -> datetime:
+    """The moment with its zone; engines give UTC without saying so."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def column_of(table: Any, name: str) -> str:
