@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-observe bench-diagnose
+	bench-templates bench-sentiment bench-observe bench-diagnose
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -97,9 +97,15 @@ bench-recorder: $(VENV)/dev.stamp .bench-venv/made.stamp ## Measure what recordi
 	@.bench-venv-observe/bin/python -m pip --disable-pip-version-check --quiet install -r bench/peers-observe.txt
 	@touch $@
 
-bench-observe: ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
+bench-templates: $(VENV)/demo.stamp .bench-venv-observe/made.stamp ## Measure log templates beside drain3 (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/templates.py $(ARGS)
 
-bench-diagnose: ## Measure causes, label errors, sentiment and failure modes, beside peers
+bench-sentiment: $(VENV)/demo.stamp ## Measure sentiment against the means of human raters (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/sentiment.py $(ARGS)
+
+bench-observe: bench-templates ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
+
+bench-diagnose: bench-sentiment ## Measure causes, label errors, sentiment and failure modes, beside peers
 
 bench: bench-startup bench-gate bench-demo bench-spin ## Run every benchmark
 
