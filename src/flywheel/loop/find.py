@@ -46,6 +46,7 @@ def step_observe(work: Turn) -> dict[str, Any]:
         config=work.shop.config,
         task=work.shop.task,
         whole=work.snapshot,
+        labelled=_labelled(work),
         logs=work.shop.config.observe.logs,
         seed=work.spin.seed,
     )
@@ -53,6 +54,20 @@ def step_observe(work: Turn) -> dict[str, Any]:
     # The spin's own record is read often and whole: what is drawn from and asked again stays with the step.
     work.spin = replace(work.spin, observations=tuple(replace(one, chart={}, query="") for one in seen))
     return {"observations": to_dict(seen)}
+
+
+_LABELLED = 3  # spins whose labels say how often the product fails
+
+
+def _labelled(work: Turn) -> tuple[Any, Any] | None:
+    """The window before this one, whose labels have come by now, with this one; and the few before those."""
+    state, number = work.shop.store.state, work.spin.number
+    edges = [state.step(earlier, "sync") for earlier in range(max(1, number - _LABELLED - 1), number)]
+    known = [edge for edge in edges if edge]
+    if len(known) < 2:
+        return None
+    newest = work.snapshot.window(known[-1]["after"], work.docs["sync"]["upto"])
+    return newest, work.snapshot.window(known[0]["after"], known[-1]["after"])
 
 
 def step_diagnose(work: Turn) -> dict[str, Any]:

@@ -36,6 +36,9 @@ class Survey:
     task: Task
     whole: Any = None
     """Everything, for seasons and breaks; the window where it is left out."""
+    labelled: tuple[Any, Any] | None = None
+    """The newest window whose labels have come, and the labelled ones before it; `window` and `reference` where it is
+    left out. In a loop, the labels of a window come after it was looked at."""
     logs: Sequence[str] = ()
     seed: int = 0
     progress: Progress | None = None
@@ -121,5 +124,28 @@ def _slices(look: Survey, k: int = 10) -> list[Observation]:
     return slices(look.window, failing(look), k=k, seed=look.seed)
 
 
-PARTS: dict[str, Callable[[Survey], list[Observation]]] = {"levels": _levels}
+def _monitor(look: Survey) -> list[Observation]:
+    from flywheel.observe.risk import watch
+
+    window, reference = look.labelled or (look.window, look.reference)
+    if reference is None:
+        return []
+    settings = look.config.observe
+    return watch(window, reference, every=settings.every, tolerance=settings.tolerance, alpha=settings.alpha)
+
+
+def _performance(look: Survey) -> list[Observation]:
+    from flywheel.observe.performance import estimate
+
+    reference = look.labelled[1] if look.labelled else look.reference
+    settings = look.config.observe
+    by = look.config.product.protected
+    return estimate(look.window, reference, by=by, seed=look.seed, tolerance=settings.tolerance, alpha=settings.alpha)
+
+
+PARTS: dict[str, Callable[[Survey], list[Observation]]] = {
+    "levels": _levels,
+    "monitor": _monitor,
+    "performance": _performance,
+}
 """The sides from which a window is looked at, by name, in order."""
