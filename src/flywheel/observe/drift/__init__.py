@@ -1,0 +1,10 @@
+"""What moved: inputs, answers, confidence, vectors and texts of a window beside a reference, by size."""
+
+from __future__ import annotations
+
+from flywheel.observe.drift.counting import columns_of, sketch
+from flywheel.observe.drift.ebh import ebh, evalue
+from flywheel.observe.drift.shift import compare, drift
+from flywheel.observe.drift.sketch import Blocks, Column, Sketch
+
+__all__ = ["Blocks", "Column", "Sketch", "columns_of", "compare", "drift", "ebh", "evalue", "sketch"]
