@@ -1,0 +1,119 @@
+"""From many overlapping slices to the few that each say something of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb, log
+from typing import Any
+
+import numpy as np
+
+from flywheel.observe.slices.rows import Rows
+from flywheel.observe.slices.search import top_slices
+
+__all__ = ["Chosen", "choose"]
+
+POOL = 100
+ROUNDS = 4
+ALPHAS = (0.95, 0.99)
+"""Both large, mild slices and small, bad ones."""
+SAME = 0.8
+"""Two slices that share this part of their rows are one."""
+
+Array = np.ndarray[Any, Any]
+Conditions = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A slice by column and code, with what was measured on the rows that chose it."""
+
+    conditions: Conditions
+    size: float
+    mean: float
+    elsewhere: float
+
+
+def choose(rows: Rows, *, k: int, max_level: int, least: float, min_support: float) -> list[Chosen]:
+    """At most `k` slices whose mean loss is at least `least` above the rest, none of which another explains.
+
+    The exact search gives a pool of the best, with all their parents. The slice is taken that makes the losses most
+    likely (a likelihood ratio, less the logarithm of how many slices of its length there are, so that a condition has
+    to earn its place); then what it explains is taken as given, and so on. The search is repeated without the rows of
+    the slices taken, so that one strong slice and its many variants hide no other.
+    """
+    values = int(sum(max(int(column.max(initial=-1)) + 1, 0) for column in rows.codes))
+    total = float(rows.weight.sum())
+    if not total or not values:
+        return []
+    overall = float(rows.loss.sum()) / total
+    expected = np.full(len(rows.loss), overall)
+    free = np.ones(len(rows.loss), dtype=bool)
+    taken: list[tuple[Chosen, Array]] = []
+    for _ in range(ROUNDS):
+        pool = _pool(rows, free, max_level, min_support * (1.0 if free.all() else 0.5))
+        masks = {one: _mask(rows, one) for one in pool}
+        masks = {one: mask for one, mask in masks.items() if rows.weight[mask].sum() >= min_support}
+        before = len(taken)
+        while len(taken) < k:
+            best = _best(rows, masks, expected, overall, least, values)
+            if best is None:
+                break
+            mask = masks.pop(best)
+            expected[mask] *= float(rows.loss[mask].sum()) / float((rows.weight[mask] * expected[mask]).sum())
+            free &= ~mask
+            if all(_overlap(rows, mask, other) < SAME for _, other in taken):
+                taken.append((_measured(rows, best, mask), mask))
+        if len(taken) in (before, k) or not free.any():
+            break
+    return [one for one, _ in taken]
+
+
+def _pool(rows: Rows, free: Array, max_level: int, support: float) -> list[Conditions]:
+    """The best slices of the free rows, and every part of their conjunctions."""
+    codes = np.ascontiguousarray(rows.codes[:, free]) if not free.all() else rows.codes
+    weight = rows.weight[free]
+    means = np.divide(rows.loss[free], weight, out=np.zeros(len(weight)), where=weight > 0)
+    pool: dict[Conditions, None] = {}
+    for alpha in ALPHAS:
+        found = top_slices(codes.T, means, weight, k=POOL, alpha=alpha, max_level=max_level, min_support=support)
+        for one in found:
+            whole = tuple((int(name), code) for name, code in one.conditions)
+            for length in range(1, len(whole) + 1):
+                pool.update(dict.fromkeys(combinations(whole, length)))
+    return sorted(pool, key=lambda one: (len(one), one))
+
+
+def _mask(rows: Rows, conditions: Conditions) -> Array:
+    inside = np.ones(len(rows.loss), dtype=bool)
+    for column, code in conditions:
+        inside &= rows.codes[column] == code
+    return inside
+
+
+def _best(
+    rows: Rows, masks: dict[Conditions, Array], expected: Array, overall: float, least: float, values: int
+) -> Conditions | None:
+    best, top = None, 0.0
+    weighted = rows.weight * expected
+    for one, mask in masks.items():
+        size, loss, due = float(rows.weight[mask].sum()), float(rows.loss[mask].sum()), float(weighted[mask].sum())
+        if loss <= due or loss / size - overall < least:
+            continue
+        p, q = min(loss / size, 1 - 1e-9), min(due / size, 1 - 1e-9)
+        gain = size * (p * log(p / q) + (1 - p) * log((1 - p) / (1 - q))) - log(comb(values, len(one)))
+        if gain > top + 1e-9:
+            best, top = one, gain
+    return best
+
+
+def _overlap(rows: Rows, a: Array, b: Array) -> float:
+    either = float(rows.weight[a | b].sum())
+    return float(rows.weight[a & b].sum()) / either if either else 1.0
+
+
+def _measured(rows: Rows, conditions: Conditions, mask: Array) -> Chosen:
+    size, loss = float(rows.weight[mask].sum()), float(rows.loss[mask].sum())
+    others, lost = float(rows.weight.sum()) - size, float(rows.loss.sum()) - loss
+    return Chosen(conditions, size, loss / size, lost / others if others > 0 else 0.0)
