@@ -1,8 +1,10 @@
-"""Points → groups: micro-clusters, merged into a tree that is cut into as many groups as the points have.
+"""Points → groups: micro-clusters, joined where they lie densely, as many groups as the points have.
 
-Lloyd (1982) for the micro-clusters, Ward (1963) for the tree; Tibshirani, Walther & Hastie (2001), "Estimating the
-number of clusters in a data set via the gap statistic", for where to cut: the groups must be tighter than those
-that the same method makes of one Gaussian cloud of the same shape.
+Lloyd (1982) for the micro-clusters; `density` for the groups, at a ladder of resolutions, of which the one with the
+clearest borders counts (Rousseeuw 1987, "Silhouettes", in its simplified form). Whether there is more than one group
+at all is asked in the manner of Tibshirani, Walther & Hastie (2001), "Estimating the number of clusters in a data set
+via the gap statistic": the groups must be parted better than those that the same method makes of Gaussian clouds of
+the same shape.
 """
 
 from __future__ import annotations
@@ -12,33 +14,34 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from flywheel.diagnose.density import neighbours, regions
+
 __all__ = ["cluster"]
 
-MOST = (12, 24)
-"""More groups than the first nobody reads; thousands of points may have as many as the second."""
+LADDER = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Resolutions looked at, from few large groups to many small ones."""
 
 _CLOUDS = 6
-"""Simulated clouds that the cuts are held against."""
+"""Simulated clouds that the groups are held against …"""
+_TESTED = (0.25, 1.0)
+"""… at these resolutions …"""
+_LOOKED_AT = 600
+"""… on so many points, evenly spaced."""
 _SIGMAS = 3.0
-"""More than one group takes a gap of at least so many standard errors …"""
-_LEAST_GAP = 0.015
-"""… and groups at least so much tighter than a cloud's, in logarithms of the sum of squares."""
-_AS_CLEAR = 0.9
-"""Of cuts with nearly the same silhouette, at least so much of the best, the finer one says more."""
-_VAGUE = 0.2
-"""Below this silhouette there are no borders, only themes that run into each other: then the finest cut says most."""
-_LOOKED_AT = 1000
-"""Points, evenly spaced, on which the number of groups is settled."""
+"""More than one group takes a modularity above the clouds' by so many of their standard deviations …"""
+_LEAST_GAP = 0.03
+"""… and by at least so much."""
+_MICRO = 2000
+"""More points than these are joined into so many micro-clusters first."""
 _SMALLEST = 6
 
 Floats = np.ndarray[Any, Any]
 
 
-def cluster(points: Floats, seed: int = 0) -> Floats:
-    """Group n points of d numbers: group numbers from 0, the first point's group first.
+def cluster(points: Floats, seed: int = 0, most: int = 200) -> Floats:
+    """Group n points of d numbers into at most `most` groups: numbers from 0, the first point's group first.
 
-    O(n · d) for the micro-clusters (n up to 300 are their own, more have 64 to 200), and the same again for each of
-    a few clouds of 1,000 points.
+    O(n · d) beside a bounded part: up to 2,000 points are their own micro-clusters, more are joined into 2,000.
 
     >>> import numpy as np
     >>> points = np.random.default_rng(0).normal(size=(60, 2)) + np.repeat([[0, 0], [20, 0], [0, 20]], 20, axis=0)
@@ -46,10 +49,10 @@ def cluster(points: Floats, seed: int = 0) -> Floats:
     [20, 20, 20]
     """
     n = len(points)
-    if n < _SMALLEST:
+    if n < _SMALLEST or most < 2:
         return np.zeros(n, dtype=np.int64)
     with threadpool_limits(limits=1):
-        return _parted(_main_axes(points), seed)
+        return _parted(_main_axes(points), seed, most)
 
 
 def _main_axes(points: Floats) -> Floats:
@@ -63,76 +66,81 @@ def _main_axes(points: Floats) -> Floats:
     return turned
 
 
-def _parted(points: Floats, seed: int) -> Floats:
-    most = min(MOST[1], max(MOST[0], len(points) // 100))
-    some = points
-    if len(points) > _LOOKED_AT:
-        some = points[np.linspace(0, len(points) - 1, _LOOKED_AT).astype(np.int64)]
-    groups = _how_many(some, most, seed)
+def _parted(points: Floats, seed: int, most: int) -> Floats:
+    if not _grouped(points, seed):
+        return np.zeros(len(points), dtype=np.int64)
     centres, nearest = _micro(points, seed)
-    labels = _cuts(centres, np.bincount(nearest, minlength=len(centres)).astype(np.float64), groups)[-1][nearest]
+    sizes = np.bincount(nearest, minlength=len(centres)).astype(np.float64)
+    graph = neighbours(centres)
+    tried = []
+    for resolution in LADDER:
+        labels, _ = regions(graph, resolution, seed)
+        if labels.max() + 1 > len(centres) // 2 and tried:
+            break
+        tried.append(_settled(centres, sizes, _at_most(centres, sizes, labels, most)))
+    scores = np.array([_borders(centres, labels, sizes) for labels in tried])
+    best = int(np.argmax(np.round(scores, 9)))
+    labels = _settled(points, np.ones(len(points)), tried[best][nearest])
     _, first, numbers = np.unique(labels, return_index=True, return_inverse=True)
     renumbered: Floats = np.argsort(np.argsort(first))[numbers]
     return renumbered
 
 
-def _how_many(points: Floats, most: int, seed: int) -> int:
-    """The number of groups with the clearest borders, among those that are tighter than a cloud's groups."""
-    centred = points - points.mean(axis=0)
-    if float(np.sum(centred**2)) < 1e-9 * len(points):
-        return 1
+def _grouped(points: Floats, seed: int) -> bool:
+    """Is there more than one group: are the points better parted than clouds of their shape?"""
+    some = points
+    if len(points) > _LOOKED_AT:
+        some = points[np.linspace(0, len(points) - 1, _LOOKED_AT).astype(np.int64)]
+    centred = some - some.mean(axis=0)
+    if float(np.sum(centred**2)) < 1e-9 * len(some):
+        return False
     _, spread, _ = np.linalg.svd(centred, full_matrices=False)
-    spread = spread[spread > 1e-6 * spread[0]] / np.sqrt(len(points) - 1)
+    spread = spread[spread > 1e-6 * spread[0]] / np.sqrt(len(some) - 1)
     rng = np.random.default_rng(seed)
-    clouds = []
-    for place in range(_CLOUDS):
-        cloud = rng.normal(size=(len(points), len(spread))) * spread
-        clouds.append(_tightness(cloud, most, *_micro(cloud, seed + place)))
-    centres, nearest = _micro(centred, seed)
-    here = _tightness(centred, most, centres, nearest)
-    kinds = min(len(here), *(len(cloud) for cloud in clouds))
-    table = np.array([cloud[:kinds] for cloud in clouds])
-    gap = table.mean(axis=0) - here[:kinds]
-    error = table.std(axis=0) * np.sqrt(1.0 + 1.0 / _CLOUDS)
-    sizes = np.bincount(nearest, minlength=len(centres)).astype(np.float64)
-    # Borders are judged between micro-clusters: single points are too noisy in many dimensions to show any.
-    real = gap >= np.maximum(_SIGMAS * error, _LEAST_GAP)
-    if not real.any():
-        return 1
-    cuts = _cuts(centres, sizes, most)[:kinds]
-    scores = [_borders(centres, labels, sizes) if real[place] else 0.0 for place, labels in enumerate(cuts)]
-    best = int(np.argmax(np.round(scores, 9)))
-    if scores[best] < _VAGUE:
-        return int(np.flatnonzero(real)[-1]) + 1
-    while best + 1 < kinds and scores[best + 1] >= _AS_CLEAR * max(scores):
-        best += 1
-    return best + 1
+    clouds = [neighbours(rng.normal(size=(len(some), len(spread))) * spread) for _ in range(_CLOUDS)]
+    here = neighbours(centred)
+    for resolution in _TESTED:
+        parted = regions(here, resolution, seed)[1]
+        chance = [regions(cloud, resolution, seed)[1] for cloud in clouds]
+        if parted - np.mean(chance) >= max(_SIGMAS * float(np.std(chance, ddof=1)), _LEAST_GAP):
+            return True
+    return False
 
 
-def _tightness(points: Floats, most: int, centres: Floats, nearest: Floats) -> Floats:
-    """Logarithm of the share of the sum of squares that is left within 1, 2 … `most` groups."""
-    whole = float(np.sum((points - points.mean(axis=0)) ** 2))
-    cuts = _cuts(centres, np.bincount(nearest, minlength=len(centres)).astype(np.float64), most)
-    return np.array([np.log(max(_within(points, labels[nearest]), 1e-9 * whole) / whole) for labels in cuts])
+def _settled(points: Floats, sizes: Floats, labels: Floats, rounds: int = 5) -> Floats:
+    """Let each weighted point go to the nearest group's centre, a few times: O(points × groups × d)."""
+    square = np.sum(points**2, axis=1)
+    for _ in range(rounds):
+        labels = np.unique(labels, return_inverse=True)[1]
+        centres = _centres(points, sizes, labels)
+        away = square[:, None] + np.sum(centres**2, axis=1)[None, :] - 2 * points @ centres.T
+        moved = np.argmin(np.round(away, 9), axis=1)
+        if np.array_equal(moved, labels):
+            break
+        labels = moved
+    settled: Floats = np.unique(labels, return_inverse=True)[1]
+    return settled
 
 
-def _within(points: Floats, labels: Floats) -> float:
-    """Sum of squares around the groups' centres."""
-    members = np.eye(labels.max() + 1)[labels]
-    return float(np.sum(points**2) - np.sum(np.sum((members.T @ points) ** 2, axis=1) / members.sum(axis=0)))
+def _centres(points: Floats, sizes: Floats, labels: Floats) -> Floats:
+    from scipy.sparse import csr_matrix
+
+    belongs = csr_matrix((sizes, (labels, np.arange(len(labels)))))
+    centres: Floats = np.asarray(belongs @ points) / np.maximum(np.asarray(belongs.sum(axis=1)), 1e-12)
+    return centres
 
 
 def _borders(points: Floats, labels: Floats, sizes: Floats) -> float:
     """Mean silhouette of weighted points by distance to the groups' centres, the simplified form: O(points ×
     groups)."""
-    members = np.eye(labels.max() + 1)[labels] * sizes[:, None]
-    if members.shape[1] < 2:
+    if labels.max() < 1:
         return 0.0
-    centres = (members.T @ points) / members.sum(axis=0)[:, None]
-    apart = np.sqrt(np.sum((points[:, None, :] - centres[None, :, :]) ** 2, axis=2))
+    centres = _centres(points, sizes, labels)
+    square = np.sum(points**2, axis=1)[:, None] + np.sum(centres**2, axis=1)[None, :] - 2 * points @ centres.T
+    apart = np.sqrt(np.maximum(square, 0.0))
     rows = np.arange(len(points))
     # Each point pulls its group's centre towards itself; without that pull, small groups look no tighter than they are.
-    left = members.sum(axis=0)[labels] - sizes
+    left = np.bincount(labels, weights=sizes)[labels] - sizes
     own = apart[rows, labels] * (left + sizes) / np.maximum(left, 1e-12)
     apart[rows, labels] = np.inf
     other = apart.min(axis=1)
@@ -140,53 +148,52 @@ def _borders(points: Floats, labels: Floats, sizes: Floats) -> float:
     return float(np.average(score, weights=sizes))
 
 
-def _cuts(centres: Floats, sizes: Floats, most: int) -> list[Floats]:
-    """Each micro-cluster's group when the tree is cut into 1, 2 … `most` groups, or as many as there are."""
-    k = len(centres)
-    above = np.arange(2 * k - 1)
-    out = []
-    for step, (left, right) in enumerate([*_ward(centres, sizes), (-1, -1)]):
-        if k - step <= most:
-            out.append(np.unique(above[:k], return_inverse=True)[1])
-        if left >= 0:
-            above[(above == left) | (above == right)] = k + step
-    return out[::-1]
-
-
-def _micro(points: Floats, seed: int) -> tuple[Floats, Floats]:
-    """Centres of micro-clusters, and each point's."""
-    from sklearn.cluster import KMeans
-
-    n = len(points)
-    if n <= 300:
-        return points, np.arange(n)
-    fitted = KMeans(min(200, max(64, n // 8)), n_init=1, max_iter=50, random_state=seed).fit(points)
-    used = np.unique(fitted.labels_)
-    return fitted.cluster_centers_[used], np.searchsorted(used, fitted.labels_)
-
-
-def _ward(centres: Floats, sizes: Floats) -> list[tuple[int, int]]:
-    """Ward's tree over weighted points: merge number m joins two nodes into node k + m.
-
-    SciPy's own linkage counts every point once, which would let a crowded micro-cluster weigh as little as a stray.
-    O(k³) in numpy for k ≤ 300 points.
-    """
-    k = len(centres)
-    mass, where, alive, name = sizes.copy(), centres.copy(), np.ones(k, dtype=bool), np.arange(k)
+def _at_most(points: Floats, sizes: Floats, labels: Floats, most: int) -> Floats:
+    """Join the groups whose joining costs the least sum of squares (Ward 1963) until there are at most `most`."""
+    count = int(labels.max()) + 1
+    if count <= most:
+        return labels
+    where, mass = _centres(points, sizes, labels), np.bincount(labels, weights=sizes)
+    name = np.arange(count)
     square = np.sum(where**2, axis=1)
     cost = np.maximum(square[:, None] + square[None, :] - 2 * where @ where.T, 0.0)
     cost = np.round(cost * (mass[:, None] * mass[None, :]) / (mass[:, None] + mass[None, :]), 12)
     np.fill_diagonal(cost, np.inf)
-    tree: list[tuple[int, int]] = []
-    for step in range(k - 1):
-        i, j = divmod(int(np.argmin(cost)), k)
-        tree.append((int(name[i]), int(name[j])))
+    for _ in range(count - most):
+        i, j = sorted(divmod(int(np.argmin(cost)), count))
         together = mass[i] + mass[j]
         where[i] = (mass[i] * where[i] + mass[j] * where[j]) / together
-        mass[i], alive[j], name[i] = together, False, k + step
+        mass[i], name[name == j] = together, i
         gap = np.round(np.sum((where - where[i]) ** 2, axis=1) * mass * together / (mass + together), 12)
-        gap[~alive] = np.inf
-        gap[i] = np.inf
+        gap[~np.isfinite(cost[i])] = np.inf
         cost[i, :], cost[:, i] = gap, gap
         cost[j, :], cost[:, j] = np.inf, np.inf
-    return tree
+        cost[i, i] = np.inf
+    joined: Floats = np.unique(name[labels], return_inverse=True)[1]
+    return joined
+
+
+def _micro(points: Floats, seed: int) -> tuple[Floats, Floats]:
+    """Centres of micro-clusters, and each point's: coarse ones first, each parted again, so that it is O(n · d)."""
+    n = len(points)
+    if n <= _MICRO:
+        return points, np.arange(n)
+    coarse = _means(points, 40, seed)
+    nearest = np.zeros(n, dtype=np.int64)
+    count = 0
+    for group in range(int(coarse.max()) + 1):
+        rows = np.flatnonzero(coarse == group)
+        fine = _means(points[rows], max(1, round(_MICRO * len(rows) / n)), seed)
+        nearest[rows] = count + fine
+        count += int(fine.max()) + 1
+    return _centres(points, np.ones(n), nearest), nearest
+
+
+def _means(points: Floats, k: int, seed: int) -> Floats:
+    from sklearn.cluster import KMeans
+
+    if k >= len(points):
+        return np.arange(len(points))
+    found = KMeans(k, n_init=1, max_iter=30, random_state=seed).fit(points).labels_
+    labels: Floats = np.unique(found, return_inverse=True)[1]
+    return labels
