@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import threading
 import tomllib
 from contextlib import suppress
@@ -226,6 +227,18 @@ class RetentionSettings:
     """Answered items of the review queue."""
     exports_days: float = 0.0
     """Files written by `export` inside the flywheel's folder, and reports."""
+    reports_days: float = 0.0
+    """Reports of failures; those about interactions or feedback that go, go with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsSettings:
+    """`[reports]`: blameless reports of failures."""
+
+    embed_on: tuple[str, ...] = ()
+    """Origins whose pages may show the report form in a frame, such as `https://shop.example`."""
+    webhook: str = ""
+    """URL that is told (POST) when a report is fixed: its id and the version, no text and nobody's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +259,7 @@ class Config:
     server: ServerSettings = field(default_factory=ServerSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    reports: ReportsSettings = field(default_factory=ReportsSettings)
 
 
 _SECTIONS: dict[str, type] = {
@@ -263,6 +277,7 @@ _SECTIONS: dict[str, type] = {
     "server": ServerSettings,
     "proxy": ProxySettings,
     "retention": RetentionSettings,
+    "reports": ReportsSettings,
 }
 
 
@@ -339,6 +354,13 @@ def _check(config: Config) -> None:
         raise InvalidConfig(f"observe.every is {config.observe.every!r}; it takes 'minute', 'hour' or 'day'")
     if config.privacy.consent not in ("assumed", "required"):
         raise InvalidConfig(f"privacy.consent is {config.privacy.consent!r}; it takes 'assumed' or 'required'")
+    if config.reports.webhook and not re.match(r"https?://[^/\s]+", config.reports.webhook):
+        raise InvalidConfig(f"reports.webhook is {config.reports.webhook!r}; it takes a URL that begins with https://")
+    for origin in config.reports.embed_on:
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:*]+", origin):
+            raise InvalidConfig(
+                f"reports.embed_on names {origin!r}; it takes origins such as https://shop.example, without a path"
+            )
     for name, (value, low, high) in shares.items():
         if not low <= value <= high:
             raise InvalidConfig(f"{name} is {value}; it must lie between {low} and {high}")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flywheel.errors import InvalidRecord
-from flywheel.parts import Parts
+from flywheel.telling import Telling
 
 if TYPE_CHECKING:
     from flywheel.ports import Progress
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Keeping"]
 
 
-class Keeping(Parts):
+class Keeping(Telling):
     """The verbs that look after what is kept."""
 
     # --- the audit trail ---

@@ -13,6 +13,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar
 
 __all__ = [
+    "Acknowledgement",
     "Candidate",
     "Cause",
     "Check",
@@ -27,14 +28,18 @@ __all__ = [
     "Mode",
     "Observation",
     "Prediction",
+    "Proposal",
     "Receipt",
     "Release",
+    "Report",
     "ReviewItem",
     "Risk",
     "Selection",
     "Slice",
     "Spin",
     "Verdict",
+    "Why",
+    "WhyChain",
     "from_dict",
     "to_dict",
 ]
@@ -142,6 +147,16 @@ class Cause:
     probability: float = 0.0
     evidence: tuple[str, ...] = ()
     remedy: str = ""
+    probabilities: dict[str, float] = field(default_factory=dict)
+    """One for each of the five; they add up to 1."""
+    action: str = "ask"
+    """What the remedy comes to: `label`, `change model`, `filter or augment`, `relabel` or `ask`."""
+    relabel: tuple[str, ...] = ()
+    """Ids of the examples whose labels should be checked, the most doubtful first."""
+    wanted: int = 0
+    """About how many labels the remedy takes."""
+    mends: Interval | None = None
+    """Share of the mode's failures that the remedy would mend, where a trial says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +166,15 @@ class Risk:
     severity: int
     occurrence: int
     detectability: int
+    share: Interval | None = None
+    """Occurrence as a share of the interactions."""
+    per_week: Interval | None = None
+    """Failures a week, at the window's rate of traffic."""
+    cost: Interval | None = None
+    """What they cost a week, in `currency`; None where nothing prices a failure."""
+    currency: str | None = None
+    evidence: tuple[str, ...] = ()
+    """Where each factor comes from, a sentence each, with numbers."""
 
     @property
     def number(self) -> int:
@@ -236,6 +260,109 @@ class Observation:
     """SQL on the tables `interactions` and `feedback` that gives the numbers again."""
     chart: dict[str, Any] = field(default_factory=dict)
     """What to draw: `kind` (`line`, `bars`, `interval`), `x`, `y`, perhaps `low`, `high`, `mark`; at most 200 points."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """One link in the chain of reasons of a failure mode.
+
+    `kind` is `tested` (a claim that the data bears out), `said` (by a person) or `open` (asked of people, because the
+    data cannot know).
+    """
+
+    topic: str
+    """What it is about, so that a later draft finds its place: `slice`, `version`, `field`, `training`, `ask …` …"""
+    question: str
+    answer: str = ""
+    kind: str = "open"
+    effect: float | None = None
+    """The size of what was tested; the answer says in which unit."""
+    interval: Interval | None = None
+    """The effect's confidence interval."""
+    n: int = 0
+    """Cases behind it."""
+    query: str = ""
+    """SQL on the table `interactions` that counts the traffic it was held against."""
+    by: str | None = None
+    at: datetime | None = None
+    drafted: Why | None = None
+    """Beside what a person said: what the data says on the same topic now."""
+    before: tuple[Why, ...] = ()
+    """What stood here before, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhyChain:
+    """The stored chain of whys of one failure mode, with the release that fixed it and what that brought."""
+
+    mode: str
+    whys: tuple[Why, ...] = ()
+    fix: str | None = None
+    """The version that fixed the mode."""
+    spin: int | None = None
+    """The spin that made that version."""
+    receipt: str | None = None
+    """What that spin changed, in one line."""
+    drafted_in: int = 0
+    """The spin whose window the tested claims are about."""
+    edited_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An interaction that a report may be about, and the probability that it is the one."""
+
+    interaction_id: str
+    score: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A blameless report: what went wrong, told by anybody, naming nobody.
+
+    `state` is `received`, `joined` (to an interaction), `acknowledged` (a person has read it, or a spin has put it into
+    a failure mode), `fixed` (a release mended that mode) or `closed` (by a person, with the reason in `closing`).
+    """
+
+    id: str
+    at: datetime
+    what: str
+    """What happened, redacted."""
+    expected: str | None = None
+    by: str | None = None
+    """The reporter's pseudonym; None for an anonymous report."""
+    state: str = "received"
+    interaction_id: str | None = None
+    proposals: tuple[Proposal, ...] = ()
+    """The likeliest interactions, where it is not sure which one it is about."""
+    mode: str | None = None
+    fixed_in: str | None = None
+    searched: int = 0
+    """The last spin among whose failures it was looked for."""
+    reopened: int = 0
+    """How often the mode came back after it had been fixed."""
+    joined_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    fixed_at: datetime | None = None
+    closed_at: datetime | None = None
+    told_at: datetime | None = None
+    """When its reporter heard that it is fixed."""
+    told_how: str | None = None
+    """`page` (they looked), `webhook`, or `person`."""
+    closing: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """What a reporter gets back. The `token` is shown once; with it anyone can ask what became of the report."""
+
+    id: str
+    token: str
+    state: str
+    line: str
+    interaction_id: str | None = None
+    proposals: tuple[Proposal, ...] = ()
 
 
 # --- learning --------------------------------------------------------------------------------------------------------

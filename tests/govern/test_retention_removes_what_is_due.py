@@ -39,7 +39,7 @@ def test_what_is_due_is_shown_and_removed_once(folder):
         assert due["dead_letters"] == {"kind": "dead_letters", "days": 90.0, "due": 0}
         assert fw.status()["interactions"] == 10  # looking removes nothing
         removed = fw.apply_retention(at=NOW, by="ops")
-        assert removed == {"interactions": 5, "feedback": 5, "dead_letters": 0, "queue": 0, "exports": 0}
+        assert removed == {"interactions": 5, "feedback": 5, "dead_letters": 0, "queue": 0, "exports": 0, "reports": 0}
         assert fw.status()["interactions"] == 5
         assert fw._store.tables.snapshot().count() == 5
         assert [row.id for row in fw._store.log.read(0) if row.kind == "interaction"] == [

@@ -11,13 +11,15 @@ from typer.core import TyperGroup
 from flywheel import __version__
 from flywheel.cli import audit, data, facts, findings, labels, look, privacy, server, setup, ship, turn
 from flywheel.cli.dashboard import status
+from flywheel.cli.report import report
+from flywheel.cli.why import why
 
 __all__ = ["app", "run"]
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("demo", "audit", "init", "seed", "settings"),
-    "Facts in and out": ("log", "feedback", "import", "export"),
-    "Look": ("status", "observe", "failures", "modes", "slices"),
+    "Facts in and out": ("log", "feedback", "report", "import", "export"),
+    "Look": ("status", "observe", "failures", "modes", "slices", "why"),
     "Turn the wheel": ("spin", "label", "spins", "datasets", "lineage"),
     "Server": ("serve", "keys", "deadletter"),
     "Models": ("releases", "rollback", "predict"),
@@ -80,11 +82,13 @@ app.command()(facts.seed)
 app.command()(setup.settings)
 app.command()(facts.log)
 app.command()(facts.feedback)
+app.command()(report)
 app.command("import")(facts.import_)
 app.command()(facts.export)
 app.command()(status)
 app.command()(look.failures)
 app.command()(look.modes)
+app.command()(why)
 app.command()(findings.observe)
 app.command()(findings.slices)
 app.command()(turn.spin)

@@ -47,6 +47,7 @@ class Request:
     datasets: dict[str, str | None] = field(default_factory=dict)
     """Hash → hash of what replaced it."""
     models: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
     letters: list[int] = field(default_factory=list)
     conflicts: list[int] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Request:
 
     def gone(self) -> frozenset[str]:
         """Every id that must not be left."""
-        return frozenset((*self.interactions, *self.feedback, *self.items, *self.examples))
+        return frozenset((*self.interactions, *self.feedback, *self.items, *self.examples, *self.reports))
 
     def known(self) -> frozenset[str]:
         """Everything they may be called in the log."""
@@ -67,7 +68,10 @@ class Request:
 
     def size(self) -> int:
         """How much has been found."""
-        parts = (self.interactions, self.feedback, self.signed, self.items, self.examples, self.letters, self.conflicts)
+        parts: tuple[list[Any], ...] = (
+            self.interactions, self.feedback, self.signed, self.items, self.examples, self.reports, self.letters,
+            self.conflicts,
+        )  # fmt: skip
         return sum(len(part) for part in parts)
 
     def add(self, name: str, found: Sequence[Any]) -> None:
@@ -83,6 +87,7 @@ class Request:
             "review_items": len(self.items),
             "examples": len(self.examples),
             "datasets": len(self.datasets),
+            "reports": len(self.reports),
             "dead_letters": len(self.letters),
             "conflicts": len(self.conflicts),
             "files": len(self.files),

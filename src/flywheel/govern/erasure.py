@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flywheel.errors import InvalidRecord, NotFound
 from flywheel.govern.desk import Desk, Request, unfinished, written
-from flywheel.govern.mending import echoes, mended, spoken
+from flywheel.govern.mending import echoes, mended, spoken, unnamed
 from flywheel.govern.receipts import Receipts
 from flywheel.records import Dataset
 from flywheel.store.rewrite import rewrite
@@ -37,6 +37,7 @@ _WAIT = 60.0
 _AFTER_CURATE = ("train", "replay", "gate", "release", "measure")
 _NO_ROWS = frozenset({"tables", "models", "registry", "receipts", "erasures", "locks", "pseudonym.keys"})
 _ROWS = frozenset({".jsonl", ".ndjson", ".csv", ".parquet", ".json", ".log", ".txt", ".html"})
+_SAYING = ("modes", "spins", "steps", "whys", "reports")  # tables of documents that may quote what somebody wrote
 _WHY = "erasure of a user"
 
 Remake = Callable[[Dataset, Collection[str], datetime, str], tuple[Dataset | None, Dataset]]
@@ -158,13 +159,16 @@ class Erasure:
         request.add("examples", examples)
         for key in datasets:
             request.datasets.setdefault(key, None)
+        reports, told = eraser.reports_of(request.known(), request.interactions, request.terms())
+        request.add("reports", reports)
+        request.add("feedback", told)
         request.add("letters", eraser.letters_with(request.terms()))
         request.add("conflicts", eraser.conflicts_of(request.known(), request.interactions, request.feedback))
         return request.size() - before
 
     def _find(self, request: Request) -> int:
         found, eraser = self._look(request), self._store.eraser
-        said = [text for name in ("modes", "spins", "steps") for _, doc in eraser.docs(name) for text in spoken(doc)]
+        said = [text for name in _SAYING for _, doc in eraser.docs(name) for text in spoken(doc)]
         theirs = eraser.texts(request.interactions, request.feedback)
         request.add("words", echoes(theirs, said, eraser.others(request.interactions, request.feedback)))
         self._desk.write(request)
@@ -231,6 +235,10 @@ class Erasure:
                 eraser.drop_steps(number, _AFTER_CURATE)  # the spin goes on, and trains again without
         eraser.drop_items(request.items)
         eraser.drop_examples(request.examples)
+        eraser.drop_reports(request.reports)
+        known, terms = request.known(), request.terms()
+        for told in ("whys", "reports"):
+            eraser.change_docs(told, lambda doc: mended(unnamed(doc, known, terms.within), gone, request.words))
         for table, column in (
             ("steps", "doc"),
             ("spins", "doc"),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from flywheel.store.erase import ERASED
 
-__all__ = ["echoes", "mended", "spoken"]
+__all__ = ["echoes", "mended", "spoken", "unnamed"]
 
 _KEYED = frozenset({"assignments", "novelty", "answers", "placebo", "second_looks"})  # documents with an id as key
 _LISTED = frozenset({"exemplars", "fixed_ids", "broke_ids"})  # lists of ids
-_SPOKEN = frozenset({"name", "line", "why", "whys", "evidence", "detail", "remedy"})  # texts that may quote an input
+_SPOKEN = frozenset({"name", "line", "why", "evidence", "detail", "remedy"})  # texts that may quote an input
+_SPOKEN |= {"whys", "question", "answer", "query", "what", "expected", "closing"}
 _WORD = re.compile(r"[^\W_][\w'’-]+")
 _ESCAPED = re.compile(r"\\[bfnrt]")  # facts are read as the JSON they are kept as
 _SHORTEST = 4
@@ -28,6 +29,23 @@ def mended(doc: Any, gone: Collection[str], words: Collection[str] = ()) -> Any:
     {'id': 'm-1', 'name': 'mode m-1', 'exemplars': ['b']}
     """
     return _mended(doc, frozenset(gone), frozenset(words))
+
+
+def unnamed(doc: Any, known: Collection[str], named: Callable[[str], bool]) -> Any:
+    """The same document without an author who is known by these names, and without the texts in which one is `named`.
+
+    >>> unnamed({"by": "rita", "answer": "rita was asleep", "n": 3}, {"rita"}, lambda text: "rita" in text)
+    {'by': 'erased', 'answer': 'erased', 'n': 3}
+    """
+    if isinstance(doc, list):
+        return [unnamed(one, known, named) for one in doc]
+    if not isinstance(doc, dict):
+        return doc
+    after = {}
+    for name, value in doc.items():
+        theirs = isinstance(value, str) and (value in known if name == "by" else name in _SPOKEN and named(value))
+        after[name] = ERASED if theirs else unnamed(value, known, named)
+    return after
 
 
 def _mended(doc: Any, gone: frozenset[str], words: frozenset[str]) -> Any:
@@ -71,7 +89,7 @@ def _silent(value: Any, doc: Mapping[str, Any], words: frozenset[str]) -> Any:
     if isinstance(value, str):
         if not _says(value, words):
             return value
-        return f"mode {doc['id']}" if isinstance(doc.get("id"), str) else ERASED
+        return f"mode {doc['id']}" if isinstance(doc.get("id"), str) and "what" not in doc else ERASED
     if isinstance(value, list):
         return [_silent(one, {}, words) for one in value]
     return _mended(value, frozenset(), words)

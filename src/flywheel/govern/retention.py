@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,9 +26,10 @@ class _Due:
     dead_letters: list[int] = field(default_factory=list)
     queue: list[str] = field(default_factory=list)
     exports: list[Path] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        kinds = ("interactions", "feedback", "dead_letters", "queue", "exports")
+        kinds = ("interactions", "feedback", "dead_letters", "queue", "exports", "reports")
         return {kind: len(getattr(self, kind)) for kind in kinds}
 
 
@@ -68,6 +70,9 @@ class Retention:
             self._store.tables.rebuild(self._store.log)
         eraser.drop_letters(due.dead_letters)
         eraser.drop_items(due.queue)
+        eraser.drop_reports(due.reports)
+        if due.interactions:
+            eraser.change_docs("reports", lambda doc: _without_proposals(doc, due.interactions))
         for path in due.exports:
             path.unlink(missing_ok=True)
         if due.exports:
@@ -98,6 +103,13 @@ class Retention:
             ]
         if settings.exports_days:
             due.exports = self._old_files(at - timedelta(days=settings.exports_days))
+        told = {*due.interactions, *due.feedback}
+        for key, doc in self._store.eraser.docs("reports") if told else ():
+            if doc.get("interaction_id") in told or key in told:  # the feedback it became has the report's own id
+                due.reports.append(key)
+        if settings.reports_days:
+            old = self._store.eraser.reports_before(at - timedelta(days=settings.reports_days))
+            due.reports = list(dict.fromkeys([*due.reports, *old]))
         return due
 
     def _find_facts(self, at: datetime, due: _Due) -> None:
@@ -134,3 +146,8 @@ class Retention:
             if path.is_file() and datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
                 found[path] = None
         return list(found)
+
+
+def _without_proposals(doc: Any, gone: Collection[str]) -> Any:
+    """A report that no longer names interactions that are gone as what it may be about."""
+    return {**doc, "proposals": [one for one in doc.get("proposals") or [] if one["interaction_id"] not in gone]}

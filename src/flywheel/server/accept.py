@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flywheel.config import ServerSettings
     from flywheel.wheel import Flywheel
 
-__all__ = ["Queue", "accept", "in_queue", "told_drops"]
+__all__ = ["Queue", "accept", "in_queue", "room", "told_drops"]
 
 T = TypeVar("T")
 _WRITERS = 4
@@ -120,8 +120,11 @@ class _Budget:
         self._left -= records
 
 
-async def in_queue(request: Request, job: Callable[[], Taken]) -> Taken:
-    """Run a job that stores records for the request's flywheel, if there is room on the disk and in its budget."""
+def room(request: Request) -> Callable[[int], None]:
+    """Is there room on the disk, and in the key's budget? Call what comes back with the number of records stored.
+
+    Raises `Overloaded` or `RateLimited`.
+    """
     queue: Queue = request.app.state.queue
     access = request.state.access
     if queue.disk_full(access.wheel):
@@ -131,8 +134,16 @@ async def in_queue(request: Request, job: Callable[[], Taken]) -> Taken:
         )
     budget = queue.budget(access.key or access.flywheel)
     budget.check()
+    return budget.spend
+
+
+async def in_queue(request: Request, job: Callable[[], Taken]) -> Taken:
+    """Run a job that stores records for the request's flywheel, if there is room on the disk and in its budget."""
+    queue: Queue = request.app.state.queue
+    access = request.state.access
+    spend = room(request)
     taken = await queue.write(job)
-    budget.spend(taken.received)
+    spend(taken.received)
     request.app.state.watching.took(access.flywheel, taken)
     request.state.taken = taken
     return taken

@@ -14,13 +14,13 @@ from flywheel.server.pages import After, Limit, Page, page_of, shown
 from flywheel.server.routes import Routes
 from flywheel.server.schemas import PROBLEMS
 
-__all__ = ["routes"]
+__all__ = ["routes", "who"]
 
 routes = Routes(tags=["act"])
 _Id = Annotated[str, Path(min_length=1, max_length=200)]
 
 
-def _who(request: Request) -> str:
+def who(request: Request) -> str:
     """Who acts, for the audit trail: the key, never what a client says of itself."""
     key = request.state.access.key
     return f"key {key}" if key else "this machine"
@@ -41,14 +41,14 @@ async def review(request: Request, after: After = "", limit: Limit = 100) -> Res
 )
 async def label(request: Request, id: _Id, label: Annotated[Any, Body(embed=True)]) -> Response:
     """Say what is right. Answering again corrects the answer until the spin has gone on."""
-    wheel, queue, by = request.state.access.wheel, request.app.state.queue, _who(request)
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
     return JSONResponse(to_dict(await queue.run(lambda: wheel.label(id, label, by=by))))
 
 
 @routes.post("/v1/review/{id}/skip", scope="label", summary="Skip one", response_model=ReviewItem, responses=PROBLEMS)
 async def skip(request: Request, id: _Id) -> Response:
     """Leave an item unanswered for good: nobody can tell what is right."""
-    wheel, queue, by = request.state.access.wheel, request.app.state.queue, _who(request)
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
     return JSONResponse(to_dict(await queue.run(lambda: wheel.skip(id, by=by))))
 
 
@@ -58,14 +58,14 @@ async def skip(request: Request, id: _Id) -> Response:
 )  # fmt: skip
 async def promote(request: Request) -> Response:
     """Make the waiting challenger the champion."""
-    wheel, queue, by = request.state.access.wheel, request.app.state.queue, _who(request)
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
     return JSONResponse(to_dict(await queue.run(lambda: wheel.promote(by=by))))
 
 
 @routes.post("/v1/releases/rollback", scope="release", summary="Roll back", response_model=Release, responses=PROBLEMS)
 async def rollback(request: Request) -> Response:
     """Bring back the champion before this one, at once."""
-    wheel, queue, by = request.state.access.wheel, request.app.state.queue, _who(request)
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
     return JSONResponse(to_dict(await queue.run(lambda: wheel.rollback(by=by))))
 
 
@@ -88,7 +88,7 @@ async def keys(request: Request) -> Response:
 )
 async def revoke(request: Request, id: _Id) -> Response:
     """End a key for good, within two seconds."""
-    wheel, queue, by = request.state.access.wheel, request.app.state.queue, _who(request)
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
 
     def end() -> dict[str, str]:
         key = wheel.keys.revoke(id)

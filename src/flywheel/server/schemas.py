@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["FEEDBACK_BODY", "INTERACTIONS_BODY", "PROBLEM", "PROBLEMS", "PROXY_ANSWERS", "PROXY_BODY", "TAKEN"]
+__all__ = [
+    "FEEDBACK_BODY",
+    "INTERACTIONS_BODY",
+    "PROBLEM",
+    "PROBLEMS",
+    "PROXY_ANSWERS",
+    "PROXY_BODY",
+    "REPORT_BODY",
+    "REPORT_FILED",
+    "TAKEN",
+]
 
 _MOMENT = {"type": "string", "format": "date-time"}
 _SHARE = {"type": "number", "minimum": 0, "maximum": 1}
@@ -150,4 +160,44 @@ PROXY_ANSWERS: dict[int | str, dict[str, Any]] = {
         ("4XX", "As the upstream says"),
         ("5XX", "As the upstream says"),
     )
+}
+
+_WORDS = {"type": "string", "minLength": 1, "maxLength": 10_000}
+REPORT_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "What happened, not who did it.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["what"],
+                    "properties": {
+                        "what": {**_WORDS, "description": "What happened; stored redacted."},
+                        "expected": {**_WORDS, "description": "What should have happened."},
+                        "interaction_id": {**_NAME, "description": "The interaction it is about, where it is known."},
+                        "by": {**_NAME, "description": "Stored as a keyed pseudonym; anonymous without."},
+                        "contact": {"type": "string", "maxLength": 300, "description": "Kept apart, until told."},
+                        "trace": {**_NAME, "description": "Helps to find the interaction, as do the next three."},
+                        "session": _NAME,
+                        "near": {**_WORDS, "description": "Words of the question or the answer."},
+                        "when": {**_MOMENT, "description": "When it happened; now, when left out."},
+                    },
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+}
+REPORT_FILED: dict[int | str, dict[str, Any]] = {
+    **{code: answer for code, answer in TAKEN.items() if code not in (200, 422)},
+    200: _answer(
+        "On stable storage; the token is shown once",
+        {
+            "type": "object",
+            "required": ["id", "token", "state", "line"],
+            "properties": {name: {"type": "string"} for name in ("id", "token", "state", "line")},
+        },
+    ),
+    422: _answer("The report cannot be stored as it is", PROBLEM),
 }

@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, cast
 
 import msgspec
@@ -287,6 +288,34 @@ class Eraser:
                     connection.execute(datasets.update().where(datasets.c.hash == key).values(content=packed))
         return count
 
+    def reports_of(
+        self, names: Collection[str], interactions: Collection[str], terms: Terms
+    ) -> tuple[list[str], list[str]]:
+        """The reports that are somebody's who is known as `names`, and the feedback that those have become.
+
+        Theirs are those they filed, those about these interactions, and those whose text or contact holds a term: what
+        others wrote about them.
+        """
+        known, theirs = frozenset(names), frozenset(interactions)
+        mine = {key for key, contact in self._docs(schema.contacts) if terms.within(contact)}
+        told = []
+        for key, doc in self._docs(schema.reports):
+            named = any(terms.within(doc[name]) for name in ("what", "expected", "closing") if doc.get(name))
+            if named or doc.get("by") in known or doc.get("interaction_id") in theirs:
+                mine.add(key)
+            if key in mine and doc.get("joined_at"):
+                told.append(key)  # the feedback has the report's own id
+        return sorted(mine), told
+
+    def reports_before(self, at: datetime) -> list[str]:
+        """The reports from before a moment."""
+        return [key for key, doc in self._docs(schema.reports) if datetime.fromisoformat(doc["at"]) < at]
+
+    def drop_reports(self, ids: Sequence[str]) -> int:
+        """Delete reports, and how their reporters could be reached."""
+        self._drop(schema.contacts, schema.contacts.c.id, ids)
+        return self._drop(schema.reports, schema.reports.c.id, ids)
+
     def docs(self, name: str) -> Iterator[tuple[str, Any]]:
         """Every JSON document of a table of the state: where it is, and what it says."""
         yield from self._docs(schema.metadata.tables[name])
@@ -315,7 +344,8 @@ class Eraser:
             return connection.execute(gone).rowcount
 
     def _docs(self, table: sa.Table) -> Iterator[tuple[str, Any]]:
-        name = next(column for column in ("id", "version", "key", "hash", "step", "number") if column in table.c)
+        keys = ("id", "version", "key", "hash", "step", "number", "mode")
+        name = next(column for column in keys if column in table.c)
         with self._database.read() as connection:
             rows = connection.execution_options(yield_per=_ASK).execute(sa.select(table.c[name], table.c.doc))
             for key, doc in rows:

@@ -57,7 +57,27 @@ def _books(connection: sa.Connection) -> None:
     connection.execute(counters.insert().values(name="received", value=sum(map(int, before))))
 
 
-MIGRATIONS: tuple[Migration, ...] = (_books,)
+def _telling(connection: sa.Connection) -> None:
+    """Chains of whys; reports, and how their reporters can be reached."""
+    position = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    laid_out = sa.MetaData()
+    sa.Table("whys", laid_out, sa.Column("mode", sa.Text, primary_key=True), sa.Column("doc", sa.Text, nullable=False))
+    sa.Table(
+        "reports",
+        laid_out,
+        sa.Column("position", position, primary_key=True, autoincrement=True),
+        sa.Column("id", sa.Text, nullable=False, unique=True),
+        sa.Column("digest", sa.Text, nullable=False, unique=True),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("doc", sa.Text, nullable=False),
+    )
+    sa.Table(
+        "contacts", laid_out, sa.Column("id", sa.Text, primary_key=True), sa.Column("doc", sa.Text, nullable=False)
+    )
+    laid_out.create_all(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_books, _telling)
 """The n-th brings schema n to schema n + 1. Each is written in SQLAlchemy Core or fixed SQL, never from `schema`."""
 
 _version = sa.Table(

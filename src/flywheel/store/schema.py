@@ -7,6 +7,7 @@ import sqlalchemy as sa
 __all__ = [
     "candidates",
     "conflicts",
+    "contacts",
     "counters",
     "dataset_sources",
     "datasets",
@@ -18,11 +19,13 @@ __all__ = [
     "metadata",
     "modes",
     "releases",
+    "reports",
     "settings",
     "spins",
     "steps",
     "tally",
     "trail",
+    "whys",
 ]
 
 metadata = sa.MetaData()
@@ -178,4 +181,28 @@ candidates = sa.Table(
     sa.Column("version", sa.Text, nullable=False, unique=True),
     sa.Column("doc", sa.Text, nullable=False),
     sa.Column("extra", sa.Text, nullable=False),
+)
+
+whys = sa.Table(
+    "whys",
+    metadata,
+    sa.Column("mode", sa.Text, primary_key=True),
+    sa.Column("doc", sa.Text, nullable=False),
+)
+
+reports = sa.Table(
+    "reports",
+    metadata,
+    _ordered(),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),  # of the token that the reporter was given
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("doc", sa.Text, nullable=False),
+)
+
+contacts = sa.Table(
+    "contacts",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # the report's
+    sa.Column("doc", sa.Text, nullable=False),  # how its reporter can be reached, kept until they have heard
 )

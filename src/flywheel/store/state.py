@@ -11,7 +11,19 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from flywheel.errors import CorruptStore
-from flywheel.records import Candidate, Dataset, Example, Mode, Release, ReviewItem, Spin, from_dict, to_dict
+from flywheel.records import (
+    Candidate,
+    Dataset,
+    Example,
+    Mode,
+    Release,
+    Report,
+    ReviewItem,
+    Spin,
+    WhyChain,
+    from_dict,
+    to_dict,
+)
 from flywheel.store import schema
 from flywheel.store.database import Database
 
@@ -52,6 +64,72 @@ class State:
         with self._database.write() as connection:
             for mode in modes:
                 _upsert(connection, schema.modes, {"id": mode.id}, {"doc": _dump(mode)})
+
+    # --- chains of whys ---
+
+    def why(self, mode: str) -> WhyChain | None:
+        """The stored chain of whys of a failure mode."""
+        return _back(WhyChain, self._one(sa.select(schema.whys.c.doc).where(schema.whys.c.mode == mode)))
+
+    def change_why(self, mode: str, change: Callable[[WhyChain | None], WhyChain]) -> WhyChain:
+        """Put what `change` makes of a mode's chain (None: there is none yet) in its place, in one transaction."""
+        table = schema.whys
+        with self._database.write() as connection:
+            connection.execute(sa.select(schema.tally.c.id).with_for_update())  # also before there is a row to hold
+            known = _back(WhyChain, connection.scalar(sa.select(table.c.doc).where(table.c.mode == mode)))
+            changed = change(known)
+            if changed != known:
+                _upsert(connection, table, {"mode": mode}, {"doc": _dump(changed)})
+        return changed
+
+    # --- reports ---
+
+    def add_report(self, report: Report, digest: str, contact: str | None = None) -> None:
+        """Store a new report under the digest of its token, and apart from it how its reporter can be reached."""
+        with self._database.write() as connection:
+            row = {"id": report.id, "digest": digest, "state": report.state, "doc": _dump(report)}
+            connection.execute(schema.reports.insert().values(row))
+            if contact is not None:
+                connection.execute(schema.contacts.insert().values(id=report.id, doc=_dump(contact)))
+
+    def reports(self, state: str | None = None) -> list[Report]:
+        """Every report, of one state where given, the oldest first."""
+        question = sa.select(schema.reports.c.doc).order_by(schema.reports.c.position)
+        return self._all(Report, question if state is None else question.where(schema.reports.c.state == state))
+
+    def report(self, id: str) -> Report | None:
+        """One report."""
+        return _back(Report, self._one(sa.select(schema.reports.c.doc).where(schema.reports.c.id == id)))
+
+    def report_of(self, digest: str) -> Report | None:
+        """The report whose token has this digest."""
+        return _back(Report, self._one(sa.select(schema.reports.c.doc).where(schema.reports.c.digest == digest)))
+
+    def change_report(self, id: str, change: Callable[[Report], Report]) -> Report | None:
+        """Put what `change` makes of a report in its place; nobody else changes it in between. None: there is no such.
+
+        Once its reporter has been told, or it is closed, how they can be reached is forgotten.
+        """
+        table, contacts = schema.reports, schema.contacts
+        with self._database.write() as connection:
+            known = _back(
+                Report, connection.scalar(sa.select(table.c.doc).where(table.c.id == id).with_for_update())
+            )
+            if known is None:
+                return None
+            changed = change(known)
+            if changed != known:
+                values = {"state": changed.state, "doc": _dump(changed)}
+                connection.execute(table.update().where(table.c.id == id).values(values))
+            if changed.told_at is not None or changed.closed_at is not None:
+                connection.execute(contacts.delete().where(contacts.c.id == id))
+        return changed
+
+    def contacts(self) -> dict[str, str]:
+        """How reporters who left word can be reached, by the id of their report."""
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(schema.contacts.c.id, schema.contacts.c.doc)).all()
+        return {row.id: json.loads(row.doc) for row in rows}
 
     # --- review queue ---
 

@@ -37,6 +37,9 @@ _FULL = (
     sa.text("VACUUM (FULL, ANALYZE) steps"),
     sa.text("VACUUM (FULL, ANALYZE) modes"),
     sa.text("VACUUM (FULL, ANALYZE) settings"),
+    sa.text("VACUUM (FULL, ANALYZE) whys"),
+    sa.text("VACUUM (FULL, ANALYZE) reports"),
+    sa.text("VACUUM (FULL, ANALYZE) contacts"),
 )
 _STATISTICS = sa.text("VACUUM (FULL) pg_catalog.pg_statistic")  # most common values, copied from the rows
 _CHECKPOINT = sa.text("CHECKPOINT")

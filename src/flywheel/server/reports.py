@@ -1,0 +1,152 @@
+"""Blameless reports over HTTP: file one, ask what became of it by its token, list them, and the form to embed."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from flywheel.errors import InvalidRecord, NotFound, Undecodable, UnsupportedMedia
+from flywheel.records import Report, to_dict
+from flywheel.server.accept import room
+from flywheel.server.act import who
+from flywheel.server.bodies import media_type, read_body
+from flywheel.server.form import form_headers, form_page
+from flywheel.server.pages import After, Limit, Page, page_of
+from flywheel.server.routes import Routes
+from flywheel.server.schemas import PROBLEMS, REPORT_BODY, REPORT_FILED
+
+__all__ = ["routes"]
+
+routes = Routes(tags=["reports"])
+_Id = Annotated[str, Path(min_length=1, max_length=200)]
+_LARGEST = 65_536
+_SAID = ("what", "expected", "by", "contact", "trace", "session", "near", "interaction_id", "when")
+
+
+class _State(BaseModel):
+    id: str
+    state: str
+    line: str
+    at: datetime
+    acknowledged_at: datetime | None
+    fixed_at: datetime | None
+    closed_at: datetime | None
+
+
+@routes.post("/v1/reports", scope="ingest", summary="File a report", openapi_extra=REPORT_BODY, responses=REPORT_FILED)
+async def file(request: Request) -> Response:
+    """File a blameless report. 200 means on stable storage; the token asks what became of it, and is shown once.
+
+    The answer does not tell whether the report was joined to an interaction: whoever may only write reads nothing.
+    """
+    if media_type(request) != "application/json":
+        raise UnsupportedMedia(
+            f"the content type {media_type(request)[:60]!r} is not spoken here. Send application/json"
+        )
+    said = _read(await read_body(request, limit=_LARGEST))
+    queue, access = request.app.state.queue, request.state.access
+    spend = room(request)
+    about = said.pop("interaction_id", None)
+    filed = await queue.write(lambda: access.wheel.report(interaction=about, **said))
+    spend(1)
+    return JSONResponse({"id": filed.id, "token": filed.token, "state": "received", "line": filed.line})
+
+
+def _read(body: bytearray) -> dict[str, Any]:
+    """The fields of a report, each a text; `when` a moment."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as problem:
+        raise Undecodable(f"the body is not JSON ({problem}). Send an object with the field `what`") from problem
+    if not isinstance(given, dict):
+        raise InvalidRecord("report", "it is no object", "Send an object with the field `what`")
+    unknown = [name for name in given if name not in _SAID]
+    if unknown:
+        raise InvalidRecord(str(unknown[0])[:60], "a report has no such field", f"There are: {', '.join(_SAID)}")
+    said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name, value in said.items():
+        if not isinstance(value, str) or "\x00" in value:
+            raise InvalidRecord(name, "it is not a text", "Send it as a JSON string")
+        if name in ("interaction_id", "trace", "session", "by") and not 0 < len(value) <= 200:
+            raise InvalidRecord(name, f"it has {len(value):,} characters", "Send 1 to 200")
+    if "what" not in said:
+        raise InvalidRecord("what", "it is missing", "Say what happened, in a sentence")
+    if "when" in said:
+        try:
+            said["when"] = datetime.fromisoformat(said["when"])
+        except ValueError as problem:
+            raise InvalidRecord("when", "it is not a time", "Write it as 2026-01-31T09:30:00Z") from problem
+        if said["when"].tzinfo is None or not 1970 < said["when"].year < 9000:
+            raise InvalidRecord("when", "it has no offset from UTC, or is no time of ours", "Add Z, or +02:00")
+    return said
+
+
+@routes.get(
+    "/v1/reports/{token}", scope="public", summary="What became of a report", response_model=_State, responses=PROBLEMS
+)
+async def state(request: Request, token: _Id) -> Response:
+    """The state of one report and its dates, for whoever holds its token; no text, and nothing that was logged."""
+    queue, wheels = request.app.state.queue, request.app.state.wheels
+    named = request.scope.get("flywheel")
+    asked = [wheels[named]] if named in wheels else [] if named is not None else list(wheels.values())
+
+    def find() -> dict[str, Any]:
+        for wheel in asked:
+            try:
+                found: dict[str, Any] = wheel.report_state(token)
+            except NotFound:
+                continue
+            return found
+        raise NotFound("there is no report with this token: it was mistyped, or the report has been erased")
+
+    return JSONResponse(await queue.run(find), headers={"Cache-Control": "no-store"})
+
+
+@routes.get("/v1/reports", scope="read", summary="Reports", response_model=Page[Report], responses=PROBLEMS)
+async def reports(
+    request: Request,
+    after: After = "",
+    limit: Limit = 100,
+    state: Annotated[str | None, Query(pattern="^(received|joined|acknowledged|fixed|closed)$")] = None,
+    told: Annotated[bool | None, Query(description="Has its reporter heard that it is fixed?")] = None,
+) -> Response:
+    """Every report, the oldest first, brought up to what the spins since have done; no way to reach a reporter."""
+    wheel, queue = request.state.access.wheel, request.app.state.queue
+    found = await queue.run(lambda: wheel.reports(state, told=told))
+    return page_of(found, lambda report: str(report.id), after, limit)
+
+
+@routes.get(
+    "/v1/report-figures", scope="read", summary="Figures of reports", response_model=dict[str, Any], responses=PROBLEMS
+)
+async def figures(request: Request) -> Response:
+    """Reports by week, and the median times until they are acknowledged and fixed, with intervals."""
+    wheel, queue = request.state.access.wheel, request.app.state.queue
+    return JSONResponse(to_dict(await queue.run(wheel.report_figures)))
+
+
+@routes.post(
+    "/v1/reports/{id}/acknowledge", scope="label", summary="A report was read", response_model=Report,
+    responses=PROBLEMS,
+)  # fmt: skip
+async def acknowledge(request: Request, id: _Id, mode: Annotated[str | None, Query(max_length=200)] = None) -> Response:
+    """Say that a person has read a report, and perhaps which failure mode it is of."""
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
+    return JSONResponse(to_dict(await queue.run(lambda: wheel.acknowledge_report(id, mode=mode, by=by))))
+
+
+@routes.get(
+    "/report-form", scope="public", summary="The form to file a report", response_class=Response,
+    responses={200: {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}},
+)  # fmt: skip
+async def form(request: Request) -> Response:
+    """A page without outside assets, which `[reports] embed_on` may show in a frame; `?interaction=ID` joins it."""
+    wheels = request.app.state.wheels.values()
+    origins = dict.fromkeys(origin for wheel in wheels for origin in wheel.config.reports.embed_on)
+    return Response(form_page(), media_type="text/html", headers=form_headers(origins))
