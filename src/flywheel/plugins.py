@@ -36,6 +36,7 @@ PORTS = (
     "sources",
     "sinks",
     "registries",
+    "sentiments",
 )
 """The kinds of plugin; each is the entry-point group `flywheel.<kind>`."""
 

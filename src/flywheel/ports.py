@@ -26,6 +26,7 @@ __all__ = [
     "Predictions",
     "Redactor",
     "Registry",
+    "Sentiment",
     "Sink",
     "Source",
     "Task",
@@ -113,6 +114,17 @@ class Embedder(Protocol):
 
     def embed(self, inputs: Sequence[Any]) -> np.ndarray[Any, Any]:
         """n inputs to an n × d float array."""
+        ...
+
+
+@runtime_checkable
+class Sentiment(Protocol):
+    """Says how people feel by what they wrote."""
+
+    name: str
+
+    def score(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """n texts to n floats, -1 (bad) to 1 (good)."""
         ...
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from flywheel.testing.inputs import check_detector, check_redactor, check_sink, check_source
 from flywheel.testing.judging import check_labeler, check_task
-from flywheel.testing.learning import check_embedder, check_trainer
+from flywheel.testing.learning import check_embedder, check_sentiment, check_trainer
 from flywheel.testing.registries import check_registry
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "check_labeler",
     "check_redactor",
     "check_registry",
+    "check_sentiment",
     "check_sink",
     "check_source",
     "check_task",

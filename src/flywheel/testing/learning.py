@@ -1,4 +1,4 @@
-"""Checks for what learns: trainers with their models, and embedders."""
+"""Checks for what learns or rates: trainers with their models, embedders, and sentiment."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from flywheel.ports import Embedder, Model, Predictions, Trainer
+from flywheel.ports import Embedder, Model, Predictions, Sentiment, Trainer
 from flywheel.records import Dataset, Example
 from flywheel.testing.contract import check_json, check_port
 
-__all__ = ["check_embedder", "check_trainer"]
+__all__ = ["check_embedder", "check_sentiment", "check_trainer"]
 
 _PICKLES = (".pkl", ".pickle", ".joblib", ".dill")
 
@@ -154,3 +154,26 @@ def check_embedder(embedder: Embedder, inputs: Sequence[Any] | None = None) -> N
     twice = np.asarray(embedder.embed([inputs[0], *inputs]))
     assert np.allclose(twice[0], twice[1]), f"{called}.embed placed one input, given twice in a batch, in two places"
     assert len(np.unique(np.round(vectors, 9), axis=0)) > 1, f"{called}.embed placed all inputs in one point"
+
+
+def check_sentiment(
+    rater: Sentiment,
+    good: Sequence[str] = ("great, thank you, I love it", "this is wonderful, very helpful"),
+    bad: Sequence[str] = ("terrible, I hate it", "this is awful and useless"),
+) -> None:
+    """Check that sentiment is one number from -1 to 1 a text, the same every time, and that good texts beat bad ones.
+
+    `good` and `bad` are texts in the language it is for; by default English.
+    """
+    called = check_port(rater, Sentiment, ("score",))
+    texts = [*good, *bad, "", "7", "\n", "ü🙂" * 3]
+    scores = np.asarray(rater.score(texts))
+    assert scores.shape == (len(texts),), f"{called}.score gave shape {scores.shape} for {len(texts)} texts"
+    assert np.issubdtype(scores.dtype, np.floating), f"{called}.score returned {scores.dtype}, not floats"
+    assert np.isfinite(scores).all(), f"{called}.score returned NaN or infinity"
+    assert (np.abs(scores) <= 1).all(), f"{called}.score returned {np.abs(scores).max()}, beyond -1 to 1"
+    assert np.array_equal(scores, np.asarray(rater.score(texts))), f"{called}.score changed its mind"
+    alone = np.asarray(rater.score(texts[:1]))
+    assert np.allclose(alone, scores[:1]), f"{called}.score of a text depends on the texts beside it"
+    worst, best = scores[: len(good)].min(), scores[len(good) : len(good) + len(bad)].max()
+    assert worst > best, f"{called} scores a good text {worst:.2f} and a bad one {best:.2f}"
