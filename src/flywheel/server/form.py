@@ -50,7 +50,8 @@ const show = id => { for (const one of ['form', 'thanks', 'state']) part(one).hi
   part(id).querySelector('h1').focus(); };
 const fail = text => { part('problem').textContent = text; };
 const base = location.pathname.replace(/report-form$/, '');
-const about = asked.get('interaction') || '';
+const given = asked.get('interaction') || '';
+const about = given === 'INTERACTION' ? '' : given;
 
 async function send(event) {
   event.preventDefault();
