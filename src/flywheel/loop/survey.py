@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flywheel import diagnose
+from flywheel.errors import NotFound
 from flywheel.loop.turn import Workshop, calibration_before
 from flywheel.observe.judged import judged
 from flywheel.records import Observation
@@ -44,6 +48,8 @@ class Survey:
     progress: Progress | None = None
     parts: tuple[str, ...] = field(default=())
     """Names of `PARTS` to look at; all where empty."""
+    known: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What one part has worked out and the next needs too."""
 
 
 def survey(look: Survey) -> list[Observation]:
@@ -73,21 +79,30 @@ def observe_window(
     seed: int = 0,
 ) -> list[Observation]:
     """Look at a window outside of any spin."""
-    return survey(_look(shop, snapshot, window, reference, logs=tuple(logs), parts=parts, seed=seed))
+    look, cached = _look(shop, snapshot, window, reference, logs=tuple(logs), parts=parts, seed=seed)
+    try:
+        return survey(look)
+    finally:
+        cached.release()
 
 
 def slices_of(
     shop: Workshop, snapshot: Any, window: Any, reference: Any | None, *, k: int, seed: int
 ) -> list[Observation]:
     """The slices in which a window fails most."""
-    return _slices(_look(shop, snapshot, window, reference, seed=seed), k)
+    look, cached = _look(shop, snapshot, window, reference, seed=seed)
+    try:
+        return _slices(look, k)
+    finally:
+        cached.release()
 
 
-def _look(shop: Workshop, snapshot: Any, window: Any, reference: Any | None, **more: Any) -> Survey:
+def _look(shop: Workshop, snapshot: Any, window: Any, reference: Any | None, **more: Any) -> tuple[Survey, Any]:
+    """A survey outside of any spin, and what the engine keeps for it until it is released."""
     spins = shop.store.state.spins()
     signs = diagnose.signs(window, shop.config.detect, shop.detectors, shop.task)
     scored = diagnose.detect(signs, calibration_before(shop, len(spins) + 1))
-    return Survey(
+    look = Survey(
         window=window,
         reference=reference,
         scored=scored,
@@ -97,6 +112,7 @@ def _look(shop: Workshop, snapshot: Any, window: Any, reference: Any | None, **m
         progress=shop.progress,
         **more,
     )
+    return look, signs
 
 
 def failing(look: Survey) -> Any:
@@ -105,6 +121,12 @@ def failing(look: Survey) -> Any:
     From trusted labels where there are enough, which weigh by the inverse of the chance that they were asked for; else
     from the probability of failure, of everything.
     """
+    if "failing" not in look.known:
+        look.known["failing"] = _failing(look)
+    return look.known["failing"]
+
+
+def _failing(look: Survey) -> Any:
     labels = judged(look.window)
     if int(labels.count().to_pyarrow().as_py()) >= _ENOUGH:
         return labels.select("id", "weight", loss=labels.wrong)
@@ -143,9 +165,140 @@ def _performance(look: Survey) -> list[Observation]:
     return estimate(look.window, reference, by=by, seed=look.seed, tolerance=settings.tolerance, alpha=settings.alpha)
 
 
+def _series(look: Survey) -> tuple[list[dict[str, Any]], str]:
+    """The metrics by step up to the end of the window, at most half a year of them, and the query for them."""
+    from flywheel.observe.reproduce import query_of
+    from flywheel.observe.series import metrics
+
+    if "series" in look.known:
+        found: tuple[list[dict[str, Any]], str] = look.known["series"]
+        return found
+    whole = look.whole if look.whole is not None else look.window
+    rows = metrics(whole, look.config.observe.every)
+    until = getattr(look.window, "until", None)
+    kept = [row for row in rows if until is None or _utc(row["at"]) < until]
+    query = query_of(lambda seen, told: seen.select("at", "confidence", "latency_ms", "error"), whole)
+    look.known["series"] = kept[-_POINTS:], query
+    return kept[-_POINTS:], query
+
+
+def _seasons(look: Survey) -> list[Observation]:
+    from flywheel.observe.seasons import departures, patterns
+
+    rows, query = _series(look)
+    every, start = look.config.observe.every, _start(look)
+    found: list[Observation] = []
+    for name in _METRICS:
+        found += patterns(rows, name, every=every, query=query)
+        found += [seen for seen in departures(rows, name, every=every, query=query) if _within(seen, start)]
+    return found
+
+
+def _breaks(look: Survey) -> list[Observation]:
+    from flywheel.observe.breaks import changes
+
+    rows, query = _series(look)
+    every, start = look.config.observe.every, _start(look)
+    found = [seen for name in _METRICS for seen in changes(rows, name, every=every, query=query)]
+    return [seen for seen in found if _within(seen, start)]
+
+
+def _anomalies(look: Survey) -> list[Observation]:
+    from flywheel.observe.anomaly import anomalies
+
+    rows, query = _series(look)
+    start = _start(look)
+    found: list[Observation] = []
+    for name in _METRICS:
+        points = [(_utc(row["at"]), float(row[name])) for row in rows if row[name] is not None]
+        found += [replace(seen, query=seen.query or query) for seen in anomalies(points, name) if _within(seen, start)]
+    return found
+
+
+def _drift(look: Survey) -> list[Observation]:
+    from flywheel.observe.drift import classifier_two_sample, drift
+
+    if look.reference is None:
+        return []
+    found = drift(look.window, look.reference, minimum=look.config.observe.minimum, seed=look.seed)
+    return found + classifier_two_sample(look.window, look.reference, seed=look.seed)
+
+
+def _text(look: Survey) -> list[Observation]:
+    from flywheel.observe.drift import text_drift
+
+    return text_drift(look.window, look.reference, seed=look.seed) if look.reference is not None else []
+
+
+def _influences(look: Survey) -> list[Observation]:
+    from flywheel.observe.influences import influences
+
+    return influences(look.window, failing(look), seed=look.seed)
+
+
+def _wording(look: Survey) -> list[Observation]:
+    from flywheel.observe.sentiment import mood_findings
+    from flywheel.observe.wording import phrasings
+
+    return [*mood_findings(look.window, look.reference), *phrasings(look.window, seed=look.seed)]
+
+
+def _logs(look: Survey) -> list[Observation]:
+    from flywheel.observe.templates import log_findings, read_log
+
+    found: list[Observation] = []
+    for place in _files(look.logs):
+        seen = look.window.interactions
+        losses = failing(look)
+        kept = seen.select("id", "at", *(name for name in ("extra",) if name in seen.columns))
+        found += log_findings(read_log(place), kept.inner_join(losses, "id"), every="minute")
+    return found
+
+
+def _files(patterns: Sequence[str]) -> list[Path]:
+    """The files that names and patterns stand for; a name that stands for none is an error, not a silence."""
+    files: list[Path] = []
+    for pattern in patterns:
+        here = [Path(name) for name in sorted(glob.glob(pattern))]
+        if not here:
+            raise NotFound(f"there is no application log {pattern!r}. Check --logs, or `[observe] logs`")
+        files += here
+    return files
+
+
+def _start(look: Survey) -> datetime | None:
+    found = getattr(look.window, "since", None)
+    if found is None:
+        first = look.window.interactions["at"].min().to_pyarrow().as_py()
+        found = None if first is None else _utc(first)
+    return found
+
+
+def _within(seen: Observation, start: datetime | None) -> bool:
+    """Does it concern this window: did it begin in it, or has it not ended before?"""
+    moment = seen.until or seen.since
+    return start is None or moment is None or _utc(moment) >= start
+
+
+def _utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+_METRICS = ("failures", "errors", "negative", "confidence", "latency_p95", "volume")
+"""The metrics in which seasons, breaks and anomalies are looked for."""
+
 PARTS: dict[str, Callable[[Survey], list[Observation]]] = {
     "levels": _levels,
     "monitor": _monitor,
     "performance": _performance,
+    "seasons": _seasons,
+    "breaks": _breaks,
+    "anomalies": _anomalies,
+    "influences": _influences,
+    "slices": _slices,
+    "drift": _drift,
+    "text": _text,
+    "wording": _wording,
+    "logs": _logs,
 }
 """The sides from which a window is looked at, by name, in order."""
