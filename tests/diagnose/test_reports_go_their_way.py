@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -176,8 +176,14 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
             flywheel.open(tmp_path / "bot", reports=wrong)
 
 
-def test_an_erased_user_leaves_no_byte_in_reports(fw: flywheel.Flywheel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def test_an_erased_user_leaves_no_byte_in_reports(new_url: Callable[[str], str], tmp_path: Path, kind: str) -> None:
     """Reports they filed, reports about their interactions, their contact, and others' words about them."""
+    with flywheel.open(tmp_path / "bot", **OPTIONS, store={"url": new_url(kind)}) as fw:
+        _erase_somebody(fw, tmp_path)
+
+
+def _erase_somebody(fw: flywheel.Flywheel, tmp_path: Path) -> None:
     theirs = fw.log(id="order-qx0001z", input="qx0001z asks", output="a", user="qx0001z-person")
     others = fw.log(id="order-2", input="somebody asks", output="a", user="other-person")
     fw.report("qx0001z says", by="qx0001z-person", at=AT - timedelta(days=9))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -26,10 +27,13 @@ from flywheel.records import (
     Observation,
     Receipt,
     Release,
+    Report,
     ReviewItem,
     Risk,
     Spin,
     Verdict,
+    Why,
+    WhyChain,
 )
 from flywheel.store import Appended, Letter, Log, Store
 from flywheel.store import migrations as migrations_module
@@ -403,6 +407,45 @@ class StorePromises:
         for thread in threads:
             thread.join()
         assert store.state.trail() == [{"n": number} for number in range(11)]
+
+    def test_reports_are_found_by_token_and_their_contacts_end(self, store: Store) -> None:
+        first, second = Report(id="r1", at=AT, what="é\n1"), Report(id="r2", at=AT, what="2", state="joined")
+        store.state.add_report(first, "d1", "ana at the desk")
+        store.state.add_report(second, "d2")
+        assert store.state.reports() == [first, second]
+        assert store.state.reports("joined") == [second]
+        assert (store.state.report("r1"), store.state.report("r9")) == (first, None)
+        assert (store.state.report_of("d2"), store.state.report_of("r2")) == (second, None)
+        assert store.state.contacts() == {"r1": "ana at the desk"}
+        fixed = store.state.change_report("r1", lambda old: replace(old, state="fixed"))
+        assert store.state.reports("fixed") == [fixed]
+        assert store.state.contacts() == {"r1": "ana at the desk"}
+        store.state.change_report("r1", lambda old: replace(old, told_at=AT))
+        assert store.state.contacts() == {}
+        assert store.state.change_report("r9", lambda old: old) is None
+
+    def test_answers_to_a_why_from_many_threads_are_all_kept(self, store: Store) -> None:
+        def answer(number: int) -> None:
+            why = Why(
+                topic=f"t{number}",
+                question="why?",
+                interval=Interval(0.5, 0.4, 0.6, 9),
+                drafted=Why(topic="d", question="?"),
+            )
+            store.state.change_why(
+                "m1", lambda old: replace(old or WhyChain(mode="m1"), whys=(*(old.whys if old else ()), why))
+            )
+
+        assert store.state.why("m1") is None
+        threads = [threading.Thread(target=answer, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        chain = store.state.why("m1")
+        assert chain is not None
+        assert {why.topic for why in chain.whys} == {f"t{number}" for number in range(8)}
+        assert chain.whys[0].drafted == Why(topic="d", question="?")
 
     def test_state_from_many_threads_at_once(self, store: Store) -> None:
         problems: list[BaseException] = []
