@@ -216,12 +216,12 @@ def _anomalies(look: Survey) -> list[Observation]:
 
 
 def _drift(look: Survey) -> list[Observation]:
-    from flywheel.observe.drift import classifier_two_sample, drift
+    from flywheel.observe.drift import drift
 
     if look.reference is None:
         return []
     found = drift(look.window, look.reference, minimum=look.config.observe.minimum, seed=look.seed)
-    return found + classifier_two_sample(look.window, look.reference, seed=look.seed)
+    return found
 
 
 def _text(look: Survey) -> list[Observation]:
@@ -293,12 +293,7 @@ PARTS: dict[str, Callable[[Survey], list[Observation]]] = {
     "performance": _performance,
     "seasons": _seasons,
     "breaks": _breaks,
-    "anomalies": _anomalies,
-    "influences": _influences,
     "slices": _slices,
     "drift": _drift,
-    "text": _text,
-    "wording": _wording,
-    "logs": _logs,
 }
 """The sides from which a window is looked at, by name, in order."""
