@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-templates bench-sentiment bench-observe bench-diagnose
+	bench-templates bench-sentiment bench-causes bench-label-errors bench-observe bench-diagnose
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -103,9 +103,15 @@ bench-templates: $(VENV)/demo.stamp .bench-venv-observe/made.stamp ## Measure lo
 bench-sentiment: $(VENV)/demo.stamp ## Measure sentiment against the means of human raters (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/sentiment.py $(ARGS)
 
+bench-causes: $(VENV)/demo.stamp ## Measure whether the cause that is named is the one that was put there (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/causes.py $(ARGS)
+
+bench-label-errors: $(VENV)/demo.stamp ## Measure which label errors are found, beside cleanlab and people (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/label_errors.py $(ARGS)
+
 bench-observe: bench-templates ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
 
-bench-diagnose: bench-sentiment ## Measure causes, label errors, sentiment and failure modes, beside peers
+bench-diagnose: bench-sentiment bench-causes bench-label-errors ## Measure causes, label errors, sentiment and failure modes, beside peers
 
 bench: bench-startup bench-gate bench-demo bench-spin ## Run every benchmark
 

@@ -1,5 +1,6 @@
 """Each of the five causes is told from the others by what can be counted, and says its numbers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,6 +9,7 @@ from diagnose_window import WindowOf as window_of
 
 from flywheel.diagnose import causes
 from flywheel.diagnose.embed import FeatureEmbedder
+from flywheel.ports import Predictions
 from flywheel.records import Evidence, Example, Failure, Mode
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -100,17 +102,62 @@ def test_external_noise_when_calls_break():
     assert found.cause.kind == "external noise"
 
 
-def test_label_noise_when_the_neighbours_are_doubted():
+def test_label_noise_when_the_neighbours_were_taught_wrongly():
     rng = np.random.default_rng(4)
-    known = examples(rng)
-    found = judge(failing(rng, "b", spread=0.5), known, suspects=[e.id for e in known if e.label == "b"][:25])
+    known = [replace(e, label="a") if e.label == "b" and k % 5 < 3 else e for k, e in enumerate(examples(rng))]
+    found = judge(failing(rng, "b"), known)
     assert found.cause.kind == "label noise"
+    assert found.cause.action == "relabel"
+    wrong = {e.id for e in known if e.id[0] == "b" and e.label == "a"} | {e.id for e in known if e.id[0] == "b"}
+    assert found.cause.relabel
+    assert set(found.cause.relabel) <= wrong
+
+
+def test_label_noise_when_every_learner_sides_with_the_product():
+    """People call clear cases of b by any other name; the product, and all others, say b."""
+    rng = np.random.default_rng(5)
+    here = [replace(f, output="b", label="acde"[k % 4]) for k, f in enumerate(failing(rng, "b"))]
+    known = examples(rng)
+    judged = [Example(id="again", input=here[0].input, label="a", interaction_id="f0")]
+    found = judge(here, known + judged)
+    assert found.cause.kind == "label noise"
+    assert "again" in found.cause.relabel
 
 
 def test_algorithmic_flaw_when_examples_are_many_near_and_clean():
     rng = np.random.default_rng(5)
     found = judge(failing(rng, "b", spread=0.5), examples(rng))
     assert found.cause.kind == "algorithmic flaw"
+
+
+def test_probabilities_add_up_and_lead_to_the_action():
+    rng = np.random.default_rng(11)
+    for here, action in (
+        (failing(rng, "b", spread=0.5), "change model"),
+        (failing(rng, "e", n=2, labelled=False), "ask"),
+    ):
+        cause = judge(here, examples(rng)).cause
+        assert sum(cause.probabilities.values()) == pytest.approx(1.0, abs=1e-3)
+        assert cause.action == action
+    assert judge(failing(rng, "b", spread=0.5), examples(rng)).cause.mends.estimate >= 0.9
+
+
+def test_a_trainer_that_repeats_its_mistakes_is_asked():
+    """A trainer that always says the first label it saw: all its refits are stuck."""
+
+    class Stubborn:
+        name = "stubborn"
+
+        def fit(self, dataset, base=None, seed=0):
+            return self
+
+        def predict(self, inputs):
+            return Predictions(["a"] * len(inputs))
+
+    rng = np.random.default_rng(12)
+    found = judge(failing(rng, "b", spread=0.5), examples(rng), trainer=Stubborn())
+    assert found.cause.kind == "algorithmic flaw"
+    assert any("repeats 100% of the wrong answers" in line for line in found.cause.evidence)
 
 
 def test_unknown_when_there_is_too_little_to_say():
