@@ -2,8 +2,8 @@
 
 A bet on "more than θ" multiplies its wealth by 1 + λ u (x - θ) at each loss x in [0, 1] of weight u in (0, 1]. If the
 rate is at most θ, nobody expects to win, whatever the order and the moment of looking: the chance that wealth W
-ever reaches 1/α is at most α (Ville 1939; Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting"). Bets of twelve
-sizes share the purse, so that no size has to be known in advance.
+ever reaches 1/α is at most α (Ville 1939; Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by
+betting"). Bets of twelve sizes share the purse, so that no size has to be known in advance.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """How often the product is right, from confidence alone; checked and corrected on labels where there are some.
 
-Step one takes confidence at its word after calibration (confidence-based estimation; Guo et al. 2017, Garg et al. 2022).
-It assumes that an answer of a given confidence is right as often as before. Step two weighs the judged answers so that
-their inputs are mixed as the window's are, before calibrating: then only answers to the *same* inputs must be right as
-often as before (covariate shift). No method without labels can see that break; labels can. So where the window has
-labels, the estimate is corrected by them (prediction-powered inference, Angelopoulos et al. 2023; tuned as in
+Step one takes confidence at its word after calibration (confidence-based estimation; Guo et al. 2017, Garg et al.
+2022). It assumes that an answer of a given confidence is right as often as before. Step two weighs the judged answers
+so that their inputs are mixed as the window's are, before calibrating: then only answers to the *same* inputs must be
+right as often as before (covariate shift). No method without labels can see that break; labels can. So where the window
+has labels, the estimate is corrected by them (prediction-powered inference, Angelopoulos et al. 2023; tuned as in
 Angelopoulos, Duchi & Zrnic 2023), and their disagreement is what tells that the assumptions broke.
 """
 
@@ -228,9 +228,8 @@ def _corrected(
     centre_guess, centre_right = float(share @ guess), float(share @ right)
     variance = float(share @ (guess - centre_guess) ** 2)
     covariance = float(share @ ((guess - centre_guess) * (right - centre_right)))
-    tuned = (
-        float(np.clip(covariance / max(variance, 1e-12) / (1 + worth / now.size), 0.0, 1.0)) if variance > 0 else 0.0
-    )
+    slope = covariance / variance if variance > 0 else 0.0
+    tuned = float(np.clip(slope / (1 + worth / now.size), 0.0, 1.0))
 
     def corrected(factor: float) -> tuple[float, float]:
         rest = right - factor * guess

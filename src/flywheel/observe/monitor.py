@@ -14,7 +14,6 @@ batches on average (`rule="restarting"`); the wealth of the first bettor alone e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 

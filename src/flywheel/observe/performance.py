@@ -242,8 +242,9 @@ def _short(column: str) -> str:
 
 
 def _evidence(told: Assessment) -> tuple[str, ...]:
+    alone = told.expected
     say = [
-        f"By confidence alone {told.expected.estimate:.1%} ({told.expected.low:.1%} to {told.expected.high:.1%}) are right, "
+        f"By confidence alone {alone.estimate:.1%} ({alone.low:.1%} to {alone.high:.1%}) are right, "
         + ("calibrated on" if told.method.startswith("confidence") else "calibrated for this mix of inputs, worth")
         + f" {told.effective:,.0f} judged answers"
     ]

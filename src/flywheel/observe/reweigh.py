@@ -36,8 +36,8 @@ def reweigh(before: Floats, now: Floats, *, seed: int = 0) -> Reweighing:
     """Estimate density ratios by a classifier that tells `now` from `before` (both rows × columns; NaN is a value).
 
     Each row is judged by trees that were grown without it (Bickel, Brückner & Scheffer 2009). Ratios are clipped
-    where fewer than about 250 earlier cases would speak for an input (between 5 and 200), and the window's inputs beyond
-    are `outside`. At most 20,000 rows of each side train the trees; O(rows × columns).
+    where fewer than about 250 earlier cases would speak for an input (between 5 and 200), and the window's inputs
+    beyond are `outside`. At most 20,000 rows of each side train the trees; O(rows × columns).
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score

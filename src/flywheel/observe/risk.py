@@ -36,8 +36,8 @@ def watch(
     """Watch the failure rate through `window`, a batch per `minute`, `hour` or `day`; one observation, or none.
 
     `reference` is a window before, whose trusted labels say how often answers failed; or a monitor, which goes on from
-    where it is and is changed: keep its `state()` to go on later. With fewer than 30 labels in the reference, or none in
-    the window, there is nothing to watch and the answer is empty. `where` watches a slice.
+    where it is and is changed: keep its `state()` to go on later. With fewer than 30 labels in the reference, or none
+    in the window, there is nothing to watch and the answer is empty. `where` watches a slice.
 
     With `estimator`, what is watched is the failure rate expected from confidence (1 - probability of being right),
     which needs no labels, and is only as good as the calibration: hold `performance.estimate` beside it.

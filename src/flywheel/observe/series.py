@@ -138,7 +138,7 @@ def column_of(table: Any, name: str) -> str:
 
 
 def with_feedback(snapshot: Seen, columns: tuple[str, ...] = ()) -> Any:
-    """Interactions with `failed`, `told` and `negative` as 0.0 or 1.0: an error, any feedback, a complaint; and `columns`."""
+    """Interactions with `columns`, and `failed`, `told`, `negative`: 1.0 after an error, any feedback, a complaint."""
     f = snapshot.feedback
     per = f.group_by("interaction_id").aggregate(negative=negative(f).max(), told=f.count())
     seen = snapshot.interactions
