@@ -1,9 +1,9 @@
 """Is the cause that diagnosis names the one that was put there?
 
 Modes with a known cause are made from real data (see `causes_worlds.py`): each cause × text, tabular, image × sizes
-× seeds. `--fit` learns the weights of `flywheel.diagnose.cause.weights` from clinc150, bank_marketing, german_credit and
-scikit-learn's digits (seeds from 1,000 on). Without it the shipped weights are judged: on the same sets with other seeds
-("known sets"), and on banking77, adult and MNIST, which they have never seen ("new sets"). Macro-F1 over the five
+× seeds. `--fit` learns the weights of `flywheel.diagnose.cause.weights` from clinc150, bank_marketing, german_credit
+and scikit-learn's digits (seeds from 1,000 on). Without it the shipped weights are judged: on the same sets with other
+seeds ("known sets"), and on banking77, adult and MNIST, which they have never seen ("new sets"). Macro-F1 over the five
 causes with a bootstrap interval over worlds, its confusion table, by kind, size, labels and variant; beside it two
 baselines in the same run: the rules of the version before, and always the commonest cause.
 
@@ -21,6 +21,8 @@ import platform
 import subprocess
 import time
 from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,26 +94,37 @@ def earlier(m: Any) -> str:
     return best if scores[best] >= 0.3 else "unknown"
 
 
-def gather(part: str, seeds: int, folder: Path, file: Path | None, until: float) -> list[dict[str, Any]]:
-    """All rows of a part; those already in `file` are not made again. Stops after `until` seconds."""
-    start = time.perf_counter()
+@cache
+def data_of(name: str, folder: str) -> tuple[list[Any], list[Any]]:
+    return load(name, Path(folder))
+
+
+def pair_of_worlds(job: tuple[str, int, int, str]) -> list[dict[str, Any]]:
+    name, size, seed, folder = job
+    return rows_of(name, size, seed, data_of(name, folder))
+
+
+def gather(part: str, given: argparse.Namespace, folder: str) -> list[dict[str, Any]]:
+    """All rows of a part; those already in the file `--rows` are not made again. Stops after `--until` seconds."""
+    start, file = time.perf_counter(), given.rows
     rows = [json.loads(line) for line in file.read_text().splitlines()] if file is not None and file.exists() else []
     done = {(row["set"], row["size"], row["seed"]) for row in rows}
-    data: dict[str, Any] = {}
-    todo = [one for one in plan(part, seeds) if one not in done]
-    for k, (name, size, seed) in enumerate(todo):
-        if time.perf_counter() - start > until:
-            print(f"stopped with {len(todo) - k} of {len(todo)} worlds to do", flush=True)
-            raise SystemExit(3)
-        data.setdefault(name, load(name, folder))
-        fresh = rows_of(name, size, seed, data[name])
-        rows += fresh
-        if file is not None:
-            with file.open("a", encoding="utf-8") as out:
-                out.writelines(json.dumps(row) + "\n" for row in fresh)
-        if k % 10 == 9:
-            print(f"{part}: {k + 1} of {len(todo)} worlds, {time.perf_counter() - start:.0f} s", flush=True)
-    wanted = set(plan(part, seeds))
+    todo = [one for one in plan(part, given.seeds) if one not in done]
+    with ProcessPoolExecutor(given.workers) as workers:
+        for first in range(0, len(todo), 2 * given.workers):
+            if time.perf_counter() - start > given.until:
+                print(f"stopped with {len(todo) - first} of {len(todo)} pairs of worlds to do", flush=True)
+                raise SystemExit(3)
+            some = [(*one, folder) for one in todo[first : first + 2 * given.workers]]
+            fresh = [row for found in workers.map(pair_of_worlds, some) for row in found]
+            rows += fresh
+            if file is not None:
+                with file.open("a", encoding="utf-8") as out:
+                    out.writelines(json.dumps(row) + "\n" for row in fresh)
+            at = f"{min(first + len(some), len(todo))} of {len(todo)}"
+            print(f"\r{part}: {at} pairs of worlds, {time.perf_counter() - start:.0f} s", end="", flush=True)
+    print()
+    wanted = set(plan(part, given.seeds))
     return [row for row in rows if (row["set"], row["size"], row["seed"]) in wanted]
 
 
@@ -137,6 +150,7 @@ def fitted(rows: list[dict[str, Any]], names: tuple[str, ...], strength: float) 
     z = np.nan_to_num(np.clip((x - mean) / scale, -3, 3))
     learned = LogisticRegression(C=strength, max_iter=5000).fit(z, y, sample_weight=weight)
     return {
+        "names": list(names),
         "mean": mean.round(4).tolist(), "scale": scale.round(4).tolist(),
         "weights": learned.coef_.round(3).tolist(), "offset": learned.intercept_.round(3).tolist(),
     }  # fmt: skip
@@ -150,7 +164,7 @@ def write_weights(table: dict[str, Any], rows: list[dict[str, Any]], command: st
         "",
         f"Learned from {len(rows)} modes with a known cause, made of {', '.join(FIT)},",
         f"seeds {FIRST_FIT_SEED} to {max(row['seed'] for row in rows)}. Rows of `weights` are in the order of",
-        "`likely.WAYS`, columns the numbers in the order of `likely.BLIND` and `likely.TOLD`.",
+        "`likely.WAYS`, columns in the order of `names`.",
         '"""',
         "",
         "from __future__ import annotations",
@@ -165,7 +179,9 @@ def write_weights(table: dict[str, Any], rows: list[dict[str, Any]], command: st
     for name, part in table.items():
         lines.append(f'    "{name}": {{')
         for key, value in part.items():
-            if key == "weights":
+            if key == "names":
+                lines += ['        "names": [', *quoted(value), "        ],"]
+            elif key == "weights":
                 lines.append('        "weights": [')
                 for row in value:
                     lines += ["            [", *wrapped(row, 16), "            ],"]
@@ -175,6 +191,10 @@ def write_weights(table: dict[str, Any], rows: list[dict[str, Any]], command: st
         lines.append("    },")
     lines += ["}", "# fmt: on", ""]
     path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def quoted(names: list[str]) -> list[str]:
+    return [" " * 12 + ", ".join(f'"{n}"' for n in names[i : i + 6]) + "," for i in range(0, len(names), 6)]
 
 
 def wrapped(values: list[float], indent: int) -> list[str]:
@@ -302,6 +322,7 @@ def main() -> int:
     parser.add_argument("--fit", action="store_true", help="learn the weights and write them")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--strength", type=float, default=0.1, help="inverse penalty of the fit")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from what is there")
     parser.add_argument("--until", type=float, default=float("inf"), help="stop after so many seconds")
     parser.add_argument("--out", type=Path, default=HOME / "results")
@@ -310,9 +331,8 @@ def main() -> int:
     if not folder:
         print("set FLYWHEEL_DATA to the folder of data sets")
         return 2
-    data = Path(folder)
     if given.fit:
-        rows = gather("fit", given.seeds, data, given.rows, given.until)
+        rows = gather("fit", given, folder)
         # Both models learn from all modes; the one that reads labels only from those that have three.
         table = {
             "blind": fitted(rows, model.BLIND, given.strength),
@@ -327,7 +347,7 @@ def main() -> int:
         "machine": {"python": platform.python_version(), "system": platform.machine(), "cores": os.cpu_count()},
     }  # fmt: skip
     for part, title in (("new", "new sets"), ("known", "known sets, new seeds")):
-        facts[part] = report(gather(part, given.seeds, data, given.rows, given.until), title)
+        facts[part] = report(gather(part, given, folder), title)
     facts["seconds"] = round(time.perf_counter() - start, 1)
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "causes.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -88,8 +88,8 @@ def _marketing(folder: Path):
 
 def _adult(folder: Path):
     names = [
-        "age", "workclass", "fnlwgt", "education", "education_num", "marital", "occupation", "relationship", "race", "sex",
-        "gain", "loss", "hours", "country", "income",
+        "age", "workclass", "fnlwgt", "education", "education_num", "marital", "occupation", "relationship", "race",
+        "sex", "gain", "loss", "hours", "country", "income",
     ]  # fmt: skip
     with gzip.open(folder / "adult" / "adult.data.gz", "rt", encoding="utf-8") as file:
         rows = [[cell.strip() for cell in line] for line in csv.reader(file) if len(line) == len(names)]
@@ -475,8 +475,8 @@ class Maker:
         return make().fit([self.inputs[i] for i in rows], [labels[i] for i in rows])
 
     def cross(self, make: Any, rows: list[int], labels: dict[int, Any]) -> dict[str, list[Any]]:
-        """The champion's out-of-fold answers, on at most 1,500 examples (three parts)."""
-        rows = rows[:1500]
+        """The champion's out-of-fold answers, on at most 1,000 examples (three parts)."""
+        rows = rows[:1000]
         out: dict[str, list[Any]] = {}
         for part in range(3):
             inside = [i for k, i in enumerate(rows) if k % 3 != part]
@@ -562,7 +562,7 @@ class Maker:
         said = plain(champion.predict([self.inputs[i] for i in clean]))
         wrong = [(i, one) for i, one in zip(clean, said, strict=True) if one != self.labels[i]]
         away = set(clean)
-        taught = [i for i in range(len(self.labels)) if i not in away][:6_000]
+        taught = [i for i in range(len(self.labels)) if i not in away][:4_000]
         truth = dict(enumerate(self.labels))
         both = [self.fitted(other, taught, truth) for other in SOUND[self.kind]]
         if not wrong:

@@ -4,7 +4,8 @@
   people on the labels that looked worst (275 and 100). A label is an error when fewer than three of the five chose it.
   The reviewed ones were picked by cleanlab in the first place, so only the ranking among them is measured.
 - put in: symmetric (any other class) and pairwise (the next class) noise at 5 to 40 % in digits, MNIST and banking77,
-  with five-fold cross-fitted probabilities of a logistic regression.
+  (2,000 pictures, 4,000 texts), with five-fold cross-fitted probabilities of a logistic regression (digits, MNIST) or
+  naive Bayes (banking77).
 
 Every method sees the same probabilities in the same run. Rankings by AUROC, average precision and precision at k, flags
 by F1; differences to cleanlab's are paired, with bootstrap intervals. `python bench/label_errors.py --seeds 5`
@@ -30,6 +31,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.preprocessing import MaxAbsScaler
 
 from flywheel.diagnose.doubts import doubts
@@ -126,7 +128,8 @@ def features(name: str, folder: Path) -> tuple[Any, Any]:
         order = np.random.default_rng(0).permutation(len(y))[:4000]
         texts = [inputs[i] for i in order]
         return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2).fit_transform(texts), y[order]
-    return MaxAbsScaler().fit_transform(np.array(inputs)), y
+    order = np.random.default_rng(0).permutation(len(y))[:2000]
+    return MaxAbsScaler().fit_transform(np.array(inputs))[order], y[order]
 
 
 def spoiled(y, way: str, rate: float, rng) -> Any:
@@ -140,7 +143,7 @@ def spoiled(y, way: str, rate: float, rng) -> Any:
 
 def injected(name: str, folder: Path, seeds: int) -> list[dict[str, Any]]:
     x, y = features(name, folder)
-    learner = LogisticRegression(C=10.0 if name == "banking77" else 1.0, max_iter=60, tol=1e-3)
+    learner: Any = MultinomialNB(alpha=0.1) if name == "banking77" else LogisticRegression(max_iter=80, tol=1e-3)
     table = []
     for way in ("symmetric", "pairwise"):
         for rate in RATES:
@@ -164,12 +167,14 @@ def injected(name: str, folder: Path, seeds: int) -> list[dict[str, Any]]:
                     "best": best, "mean": round(float(gaps.mean()), 4), "half_width": round(float(half), 4)
                 }  # fmt: skip
             table.append(line)
-            print(f"  {name:10}{way:10}{rate:>5.0%}  " + "  ".join(
-                f"{measure.upper():5} ours {line[measure]['ours']:.3f}, {line[f'{measure}_minus_best_of_cleanlab']['best']}"
-                f" {line[measure][line[f'{measure}_minus_best_of_cleanlab']['best']]:.3f}"
-                f" ({line[f'{measure}_minus_best_of_cleanlab']['mean']:+.3f} ±"
-                f"{line[f'{measure}_minus_best_of_cleanlab']['half_width']:.3f})"
-                for measure in ("auroc", "ap", "f1")), flush=True)  # fmt: skip
+            said = []
+            for measure in ("auroc", "ap", "f1"):
+                gap = line[f"{measure}_minus_best_of_cleanlab"]
+                said.append(
+                    f"{measure.upper():5} ours {line[measure]['ours']:.3f}, {gap['best']} "
+                    f"{line[measure][gap['best']]:.3f} ({gap['mean']:+.3f} ± {gap['half_width']:.3f})"
+                )
+            print(f"  {name:10}{way:10}{rate:>5.0%}  " + "  ".join(said), flush=True)
     return table
 
 

@@ -25,6 +25,7 @@ answers were judged wrongly leave different traces."""
 BLIND = (
     "lean", "broken", "far", "distance", "dirty", "damaged", "shift", "novel", "worst", "suspected", "mixed",
     "near_right", "near_slope", "beaten", "champion_near", "output_support", "agree", "halves_vary", "chance_output",
+    "apart",
 )  # fmt: skip
 """Numbers that need no labels on the failures."""
 
@@ -32,6 +33,7 @@ TOLD = (
     *BLIND, "label_support", "untaught", "label_distance", "disputed", "label_doubt", "other_right", "all_right",
     "all_same", "halves_stuck", "slope", "level", "chance_label", "stuck", "few", "slice_few",
     "scatter",
+    "misplaced",
 )  # fmt: skip
 """These, and those that do."""
 
@@ -54,9 +56,9 @@ def likely(numbers: Mapping[str, float], labelled: int) -> dict[str, float]:
     A number that could not be measured says nothing; one beyond three standard deviations of those that were learned
     from counts as three.
     """
-    blind = _model("blind", numbers, BLIND)
+    blind = _model("blind", numbers)
     share = labelled / (labelled + _TRUST)
-    both = blind if labelled < 1 else (1 - share) * blind + share * _model("told", numbers, TOLD)
+    both = blind if labelled < 1 else (1 - share) * blind + share * _model("told", numbers)
     # Without labels nobody has said what was right, so what only labels can show stays open.
     kept = _BLIND_TRUST + (1 - _BLIND_TRUST) * share
     for kind in ("algorithmic flaw", "label noise"):
@@ -76,14 +78,12 @@ def likely(numbers: Mapping[str, float], labelled: int) -> dict[str, float]:
     return {kind: round(float(p), 4) for kind, p in zip(KINDS, both / both.sum(), strict=True)}
 
 
-def _model(
-    name: str, numbers: Mapping[str, float], names: Sequence[str]
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _model(name: str, numbers: Mapping[str, float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     table = WEIGHTS[name]
-    x = np.array(reading(numbers, names))
+    x = np.array(reading(numbers, table["names"]))
     z = np.clip((x - np.array(table["mean"])) / np.array(table["scale"]), -_CLIP, _CLIP)
     z = np.nan_to_num(z)
     scores = np.array(table["weights"]) @ z + np.array(table["offset"])
     p: np.ndarray[tuple[int], np.dtype[np.float64]] = np.exp(scores - scores.max())
     p /= p.sum()
-    return np.bincount([KINDS.index(way) for way in WAYS], p, minlength=len(KINDS))
+    return np.array([sum(p[i] for i, way in enumerate(WAYS) if way == kind) for kind in KINDS])

@@ -221,6 +221,6 @@ def _records(known: Sequence[dict[str, Any]], failed: Sequence[dict[str, Any]]) 
         total = len(va)
         a[:, 3] += [v is not None and counts[str(v)] <= 1 for v in va]
         b[:, 3] += [v is not None and counts.get(str(v), 0) == 0 for v in vb]
-        a[:, 5] += [-math.log(max(counts[str(v)] - 0.5, 0.5) / total) for v in va]
+        a[:, 5] += [-math.log(max(counts[str(v)], 0.5) / total) for v in va]
         b[:, 5] += [-math.log(max(counts.get(str(v), 0), 0.5) / total) for v in vb]
     return names, a, b

@@ -48,7 +48,16 @@ def density(ground: Ground, rows: Array) -> dict[str, float]:
     own = ground.own_distance[:, :5].mean(axis=1)
     away = ground.distance[rows, :5].mean(axis=1)
     usual = max(float(np.median(own)), 1e-9)
+    apart = float("nan")
+    if len(rows) >= 5:
+        # Whose company do failures keep, each other's or the examples'? As many of each are looked at.
+        among = np.sqrt(ground.view.among[np.ix_(rows, rows)])
+        np.fill_diagonal(among, np.inf)
+        mates = np.sort(among, axis=1)[:, :3].mean(axis=1)
+        nearest = ground.distance[rows, :3].mean(axis=1)
+        apart = float(np.clip(np.median(np.log2(np.maximum(nearest, 1e-9) / np.maximum(mates, 1e-9))), -3, 3))
     return {
+        "apart": apart,
         "far": float(np.mean(away > np.quantile(own, 0.95))),
         "distance": float(np.clip(np.log2(max(float(np.median(away)), 1e-9) / usual), -4, 4)),
     }
@@ -131,7 +140,7 @@ def _near_slope(ground: Ground, near: Array) -> float:
 def support(ground: Ground, rows: Array, labels: Array) -> dict[str, float]:
     """Do the nearest examples have the label that people give, how far is the nearest that has it, and does a twin
     say otherwise?"""
-    names = ("label_support", "label_distance", "untaught", "disputed", "label_doubt", "scatter")
+    names = ("label_support", "label_distance", "untaught", "disputed", "label_doubt", "scatter", "misplaced")
     out = dict.fromkeys(names, float("nan"))
     if not len(rows) or not len(ground.classes):
         return out
@@ -149,6 +158,7 @@ def support(ground: Ground, rows: Array, labels: Array) -> dict[str, float]:
         d = float(np.sqrt(ground.view.away[row, same].min())) if len(same) else np.inf
         gaps.append(min(np.log2(max(d, 1e-9) / usual), 3.0))
     out["label_distance"] = float(np.clip(np.mean(gaps), -3, 3))
+    out["misplaced"] = _misplaced(ground, rows, labels)
     twin = ground.distance[rows] < 0.25 * usual
     out["disputed"] = float((twin & (ground.labels[near] != labels[:, None])).any(axis=1).mean())
     if ground.learned is not None:
@@ -157,6 +167,21 @@ def support(ground: Ground, rows: Array, labels: Array) -> dict[str, float]:
         other = ground.labels[near] != labels[:, None]
         out["label_doubt"] = float((other & (guess[near] == labels[:, None])).mean())
     return out
+
+
+def _misplaced(ground: Ground, rows: Array, labels: Array) -> float:
+    """Share of the nearest examples that lie nearer to a labelled failure with another label than to any example with
+    their own: they may have the wrong one."""
+    close = np.unique(ground.near[rows][:, :5])
+    misplaced = []
+    for i in close:
+        mine = ground.labels == ground.labels[i]
+        mine[i] = False
+        other = rows[labels != ground.labels[i]]
+        if len(other):
+            own = float(ground.view.own[i, mine].min()) if mine.any() else np.inf
+            misplaced.append(float(ground.view.away[other, i].min()) < own)
+    return float(np.mean(misplaced)) if misplaced else float("nan")
 
 
 def _focus(values: Sequence[str]) -> float:

@@ -29,8 +29,8 @@ _FAR = 6.0
 class View:
     """n known examples and m failures: their points, squared distances and similarities.
 
-    `kind` is `text`, `record` or `vector`. `own` is n × n, `away` m × n squared distances; `own_like` and `away_like`
-    the linear similarities of the same shapes; `known` and `failed` dense points for learners that want them.
+    `kind` is `text`, `record` or `vector`. `own` (n × n), `away` (m × n) and `among` (m × m) are squared distances,
+    `own_like` and `away_like` linear similarities, `known` and `failed` dense points for learners that want them.
     """
 
     kind: str
@@ -38,6 +38,7 @@ class View:
     failed: NDArray[Any]
     own: NDArray[Any]
     away: NDArray[Any]
+    among: NDArray[Any]
     own_like: NDArray[Any]
     away_like: NDArray[Any]
 
@@ -115,7 +116,7 @@ def _of_texts(known: Sequence[str], failed: Sequence[str]) -> View:
         known_at, failed_at = np.zeros((len(known), 1)), np.zeros((len(failed), 1))
     return View(
         "text", known_at, failed_at, np.maximum(2 - 2 * own_like, 0), np.maximum(2 - 2 * away_like, 0),
-        own_like, away_like,
+        np.maximum(2 - 2 * np.asarray((b @ b.T).todense()), 0), own_like, away_like,
     )  # fmt: skip
 
 
@@ -174,5 +175,7 @@ def _dense(kind: str, known: NDArray[Any], failed: NDArray[Any]) -> View:
     own_like, away_like = a @ a.T, b @ a.T
     norms = np.sum(a**2, axis=1)
     own = np.maximum(norms[:, None] + norms[None, :] - 2 * own_like, 0)
-    away = np.maximum(np.sum(b**2, axis=1)[:, None] + norms[None, :] - 2 * away_like, 0)
-    return View(kind, a, b, own, away, own_like, away_like)
+    far = np.sum(b**2, axis=1)
+    away = np.maximum(far[:, None] + norms[None, :] - 2 * away_like, 0)
+    among = np.maximum(far[:, None] + far[None, :] - 2 * b @ b.T, 0)
+    return View(kind, a, b, own, away, among, own_like, away_like)

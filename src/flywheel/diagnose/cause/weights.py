@@ -2,7 +2,7 @@
 
 Learned from 258 modes with a known cause, made of clinc150, bank_marketing, german_credit, digits,
 seeds 1000 to 1004. Rows of `weights` are in the order of
-`likely.WAYS`, columns the numbers in the order of `likely.BLIND` and `likely.TOLD`.
+`likely.WAYS`, columns in the order of `names`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ __all__ = ["WEIGHTS"]
 # fmt: off
 WEIGHTS: dict[str, dict[str, Any]] = {
     "blind": {
+        "names": [
+            "lean", "broken", "far", "distance", "dirty", "damaged",
+            "shift", "novel", "worst", "suspected", "mixed", "near_right",
+            "near_slope", "beaten", "champion_near", "output_support", "agree", "halves_vary",
+            "chance_output",
+        ],
         "mean": [
             0.0737, 0, 0.2705, 0.2449, 0.1781, 0.1362, 0.2233, 0.2565, 0.1344, 0.046,
             0.0532, -0.0439, 0.0694, 0.0389, 0.0788, 0.4354, 0.5569, 0.1586, -0.2724,
@@ -53,6 +59,14 @@ WEIGHTS: dict[str, dict[str, Any]] = {
         ],
     },
     "told": {
+        "names": [
+            "lean", "broken", "far", "distance", "dirty", "damaged",
+            "shift", "novel", "worst", "suspected", "mixed", "near_right",
+            "near_slope", "beaten", "champion_near", "output_support", "agree", "halves_vary",
+            "chance_output", "label_support", "untaught", "label_distance", "disputed", "label_doubt",
+            "other_right", "all_right", "all_same", "halves_stuck", "slope", "level",
+            "chance_label", "stuck", "few", "slice_few", "scatter",
+        ],
         "mean": [
             0.0726, 0, 0.2655, 0.2365, 0.1769, 0.1336, 0.224, 0.257, 0.1316, 0.043,
             0.0511, -0.0426, 0.07, 0.0368, 0.0765, 0.4351, 0.56, 0.1583, -0.268, 0.2824,
