@@ -55,9 +55,14 @@ def cases(window: Seen, failing: Failing, *, seed: int = 0, columns: Sequence[st
     if unknown:
         raise InvalidConfig(f"the interactions have no column {unknown[0]!r}. Columns: {', '.join(seen.columns)}")
     table = joined(seen, losses, chosen, seed)
-    facts = table.aggregate(
-        n=table.count(), since=table["at"].min(), until=table["at"].max(), user=table.user.count(), session=table.session.count()
-    ).to_pyarrow().to_pylist()[0]  # fmt: skip
+    asked = table.aggregate(
+        n=table.count(),
+        since=table["at"].min(),
+        until=table["at"].max(),
+        user=table.user.count(),
+        session=table.session.count(),
+    )
+    facts = asked.to_pyarrow().to_pylist()[0]
     units = "user" if facts["user"] else "session" if facts["session"] else ""
     if HOUR in chosen and not columns and (not facts["n"] or facts["until"] - facts["since"] < _DAYS):
         chosen.remove(HOUR)

@@ -70,7 +70,7 @@ def slices(
         return []
     measured = confirm(known, [_condition(coded.columns, one) for one in found])
     sure = holm([one.p for one in measured], alpha)
-    enough = [not known.units == "user" or one.users >= min_users for one in measured]
+    enough = [known.units != "user" or one.users >= min_users for one in measured]
     kept = [
         (chosen, one)
         for chosen, one, holds, many in zip(found, measured, sure, enough, strict=True)
