@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb, log
@@ -22,7 +23,8 @@ SAME = 0.8
 """Two slices that share this part of their rows are one."""
 
 Array = np.ndarray[Any, Any]
-Conditions = tuple[tuple[int, int], ...]
+Conditions = tuple[tuple[int, int, int], ...]
+"""Column, first and last code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,16 @@ class Chosen:
     elsewhere: float
 
 
-def choose(rows: Rows, *, k: int, max_level: int, least: float, min_support: float) -> list[Chosen]:
+def choose(
+    rows: Rows, *, k: int, max_level: int, least: float, min_support: float, ordered: Sequence[int] = ()
+) -> list[Chosen]:
     """At most `k` slices whose mean loss is at least `least` above the rest, none of which another explains.
 
     The exact search gives a pool of the best, with all their parents. The slice is taken that makes the losses most
     likely (a likelihood ratio, less the logarithm of how many slices of its length there are, so that a condition has
-    to earn its place); then what it explains is taken as given, and so on. The search is repeated without the rows of
-    the slices taken, so that one strong slice and its many variants hide no other.
+    to earn its place); then what it explains is taken as given, and so on. Conditions on `ordered` columns, whose codes
+    are bins of numbers, take in neighbouring bins as long as that explains more. The search is repeated without the
+    rows of the slices taken, so that one strong slice and its many variants hide no other.
     """
     values = int(sum(max(int(column.max(initial=-1)) + 1, 0) for column in rows.codes))
     total = float(rows.weight.sum())
@@ -57,10 +62,13 @@ def choose(rows: Rows, *, k: int, max_level: int, least: float, min_support: flo
         masks = {one: mask for one, mask in masks.items() if rows.weight[mask].sum() >= min_support}
         before = len(taken)
         while len(taken) < k:
-            best = _best(rows, masks, expected, overall, least, values)
+            gains = _Gains(rows, expected, overall, least, values)
+            best = gains.best(masks)
             if best is None:
                 break
-            mask = masks.pop(best)
+            del masks[best]
+            best = gains.widened(best, set(ordered))
+            mask = _mask(rows, best)
             expected[mask] *= float(rows.loss[mask].sum()) / float((rows.weight[mask] * expected[mask]).sum())
             free &= ~mask
             if all(_overlap(rows, mask, other) < SAME for _, other in taken):
@@ -79,7 +87,7 @@ def _pool(rows: Rows, free: Array, max_level: int, support: float) -> list[Condi
     for alpha in ALPHAS:
         found = top_slices(codes.T, means, weight, k=POOL, alpha=alpha, max_level=max_level, min_support=support)
         for one in found:
-            whole = tuple((int(name), code) for name, code in one.conditions)
+            whole = tuple((int(name), code, code) for name, code in one.conditions)
             for length in range(1, len(whole) + 1):
                 pool.update(dict.fromkeys(combinations(whole, length)))
     return sorted(pool, key=lambda one: (len(one), one))
@@ -87,25 +95,55 @@ def _pool(rows: Rows, free: Array, max_level: int, support: float) -> list[Condi
 
 def _mask(rows: Rows, conditions: Conditions) -> Array:
     inside = np.ones(len(rows.loss), dtype=bool)
-    for column, code in conditions:
-        inside &= rows.codes[column] == code
+    for column, low, high in conditions:
+        codes = rows.codes[column]
+        inside &= codes == low if low == high else (codes >= low) & (codes <= high)
     return inside
 
 
-def _best(
-    rows: Rows, masks: dict[Conditions, Array], expected: Array, overall: float, least: float, values: int
-) -> Conditions | None:
-    best, top = None, 0.0
-    weighted = rows.weight * expected
-    for one, mask in masks.items():
-        size, loss, due = float(rows.weight[mask].sum()), float(rows.loss[mask].sum()), float(weighted[mask].sum())
-        if loss <= due or loss / size - overall < least:
-            continue
+class _Gains:
+    """How much likelier slices make the losses than what is expected so far, less what naming them costs."""
+
+    def __init__(self, rows: Rows, expected: Array, overall: float, least: float, values: int) -> None:
+        self.rows, self.overall, self.least, self.values = rows, overall, least, values
+        self.due = rows.weight * expected
+        self.tops = [int(column.max(initial=-1)) for column in rows.codes]
+
+    def best(self, masks: dict[Conditions, Array]) -> Conditions | None:
+        """The slice with the largest gain above 0; of equal ones the first."""
+        best, top = None, 0.0
+        for one, mask in masks.items():
+            gain = self.of(one, mask)
+            if gain > top + 1e-9:
+                best, top = one, gain
+        return best
+
+    def of(self, conditions: Conditions, mask: Array) -> float:
+        rows = self.rows
+        size, loss, due = float(rows.weight[mask].sum()), float(rows.loss[mask].sum()), float(self.due[mask].sum())
+        if size <= 0 or loss <= due or loss / size - self.overall < self.least:
+            return 0.0
         p, q = min(loss / size, 1 - 1e-9), min(due / size, 1 - 1e-9)
-        gain = size * (p * log(p / q) + (1 - p) * log((1 - p) / (1 - q))) - log(comb(values, len(one)))
-        if gain > top + 1e-9:
-            best, top = one, gain
-    return best
+        cost = log(comb(self.values, len(conditions)))
+        cost += sum(log(max(self.tops[c], 2) / 2) for c, low, high in conditions if low < high)
+        return size * (p * log(p / q) + ((1 - p) * log((1 - p) / (1 - q)) if p < 1 else 0.0)) - cost
+
+    def widened(self, conditions: Conditions, ordered: set[int]) -> Conditions:
+        """Take in neighbouring bins, the one first that gains most, while any does."""
+        top = self.of(conditions, _mask(self.rows, conditions))
+        while True:
+            tries = []
+            for place, (column, low, high) in enumerate(conditions):
+                if column not in ordered or not low:
+                    continue
+                for wider in ((column, low - 1, high), (column, low, high + 1)):
+                    if wider[1] >= 1 and wider[2] <= self.tops[column] and wider[1:] != (1, self.tops[column]):
+                        tries.append((*conditions[:place], wider, *conditions[place + 1 :]))
+            gains = [self.of(one, _mask(self.rows, one)) for one in tries]
+            if not gains or max(gains) <= top + 1e-9:
+                return conditions
+            top = max(gains)
+            conditions = tries[gains.index(top)]
 
 
 def _overlap(rows: Rows, a: Array, b: Array) -> float:

@@ -61,33 +61,33 @@ class Column:
         code = pc.fill_null(pc.add(pc.cast(found, pa.int16()), 1), -1).to_numpy(zero_copy_only=False)
         return np.where(flat.is_null().to_numpy(zero_copy_only=False), 0, code).astype(np.int16)
 
-    def condition(self, table: Any, code: int) -> Any:
-        """The rows with this code, as an expression over the table."""
-        cell = table[self.name]
-        if code == 0:
+    def condition(self, table: Any, low: int, high: int | None = None) -> Any:
+        """The rows with this code, or with one of the bins from `low` to `high`, as an expression over the table."""
+        cell, high = table[self.name], low if high is None else high
+        if low == 0:
             return cell.isnull()
         if not self.cuts:
-            return (cell == self.levels[code - 1]).fill_null(ibis.literal(False))
-        inside = ibis.literal(True)
-        if code > 1:
-            inside = cell >= self.cuts[code - 2]
-        if code <= len(self.cuts):
-            below = cell < self.cuts[code - 1]
-            inside = below if code == 1 else inside & below
+            return (cell == self.levels[low - 1]).fill_null(ibis.literal(False))
+        inside = cell.notnull()
+        if low > 1:
+            inside = inside & (cell >= self.cuts[low - 2])
+        if high <= len(self.cuts):
+            inside = inside & (cell < self.cuts[high - 1])
         return inside.fill_null(ibis.literal(False))
 
-    def text(self, code: int) -> Any:
-        """The value as it stands in the slice's name."""
-        if code == 0:
+    def text(self, low: int, high: int | None = None) -> Any:
+        """The value, or the bins from `low` to `high`, as they stand in the slice's name."""
+        high = low if high is None else high
+        if low == 0:
             return "missing"
         if not self.cuts:
-            value = self.levels[code - 1]
+            value = self.levels[low - 1]
             return _plain(value) if self.name == "output" else value
-        if code == 1:
-            return f"below {self.cuts[0]:g}"
-        if code > len(self.cuts):
-            return f"{self.cuts[-1]:g} and more"
-        return f"{self.cuts[code - 2]:g} to {self.cuts[code - 1]:g}"
+        if low == 1:
+            return f"below {self.cuts[high - 1]:g}" if high <= len(self.cuts) else "any"
+        if high > len(self.cuts):
+            return f"{self.cuts[low - 2]:g} and more"
+        return f"{self.cuts[low - 2]:g} to {self.cuts[high - 1]:g}"
 
 
 @dataclass(frozen=True, slots=True)

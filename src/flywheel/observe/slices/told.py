@@ -65,7 +65,8 @@ def slices(
     if not total or not rows.loss.sum():
         return []
     worth = min(least, float(rows.loss.sum()) / total)
-    found = choose(rows, k=k, max_level=max_level, least=worth, min_support=max(20.0, total / 500))
+    ordered = [place for place, column in enumerate(coded.columns) if column.cuts]
+    found = choose(rows, k=k, max_level=max_level, least=worth, min_support=max(20.0, total / 500), ordered=ordered)
     if not found:
         return []
     measured = confirm(known, [_condition(coded.columns, one) for one in found])
@@ -91,8 +92,8 @@ def _as_seen(known: Cases, coded: Coded) -> Rows:
 def _condition(columns: Sequence[Column], chosen: Chosen) -> Any:
     def inside(table: Any) -> Any:
         out = ibis.literal(True)
-        for column, code in chosen.conditions:
-            out = out & columns[column].condition(table, code)
+        for column, low, high in chosen.conditions:
+            out = out & columns[column].condition(table, low, high)
         return out
 
     return inside
@@ -102,7 +103,7 @@ def _own(known: Cases, coded: Coded, kept: list[tuple[Chosen, Confirmed]]) -> li
     """Leave out a slice within another of these that, on the second half too, fails no more than the rest of it."""
     out = []
     for chosen, one in kept:
-        parents = [other for other, _ in kept if set(other.conditions) < set(chosen.conditions)]
+        parents = [other for other, _ in kept if _within(chosen, other)]
         adds = all(
             confirm(known, [_condition(coded.columns, chosen)], _condition(coded.columns, parent))[0].p <= 0.05
             for parent in parents
@@ -110,6 +111,13 @@ def _own(known: Cases, coded: Coded, kept: list[tuple[Chosen, Confirmed]]) -> li
         if adds:
             out.append((chosen, one))
     return out
+
+
+def _within(child: Chosen, parent: Chosen) -> bool:
+    """Whether every condition of the parent holds in the child, and one of them less strictly."""
+    own = {column: (low, high) for column, low, high in child.conditions}
+    held = all(c in own and low <= own[c][0] and own[c][1] <= high for c, low, high in parent.conditions)
+    return held and parent.conditions != child.conditions
 
 
 def _told(
@@ -122,7 +130,9 @@ def _told(
     facts: tuple[float, int, int],
 ) -> Observation:
     worth, candidates, seed = facts
-    where = Slice(tuple((coded.columns[c].label, coded.columns[c].text(code)) for c, code in chosen.conditions))
+    where = Slice(
+        tuple((coded.columns[c].label, coded.columns[c].text(low, high)) for c, low, high in chosen.conditions)
+    )
     effect, sample = one.effect, ""
     if coded.used < coded.n:
         sample = f", in a sample of {coded.used:,} of its {coded.n:,} interactions"
@@ -174,7 +184,7 @@ def _chart(name: str, one: Confirmed) -> dict[str, Any]:
 def _asked(coded: Coded, chosen: Chosen, failing: Failing, known: Cases, seed: int) -> Any:
     """The slice beside the rest, in both halves; with losses where a function makes them of the tables, else counts."""
     inside = _condition(coded.columns, chosen)
-    names = [coded.columns[c].name for c, _ in chosen.conditions]
+    names = [coded.columns[c].name for c, *_ in chosen.conditions]
 
     def build(seen: Any, told: Any) -> Any:
         if callable(failing) and not isinstance(failing, ibis.Table):
