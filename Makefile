@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-templates bench-sentiment bench-causes bench-label-errors bench-observe bench-diagnose
+	bench-nab bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-observe bench-diagnose
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -109,9 +109,15 @@ bench-causes: $(VENV)/demo.stamp ## Measure whether the cause that is named is t
 bench-label-errors: $(VENV)/demo.stamp ## Measure which label errors are found, beside cleanlab and people (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/label_errors.py $(ARGS)
 
-bench-observe: bench-templates ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
+bench-modes: $(VENV)/demo.stamp ## Measure failure modes against known intents, beside KMeans and HDBSCAN (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/modes.py $(ARGS)
 
-bench-diagnose: bench-sentiment bench-causes bench-label-errors ## Measure causes, label errors, sentiment and failure modes, beside peers
+bench-nab: $(VENV)/dev.stamp ## Measure the anomaly detector on the Numenta Anomaly Benchmark (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/nab.py $(ARGS)
+
+bench-observe: bench-nab bench-templates ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
+
+bench-diagnose: bench-sentiment bench-causes bench-label-errors bench-modes ## Measure causes, label errors, sentiment and failure modes, beside peers
 
 bench: bench-startup bench-gate bench-demo bench-spin ## Run every benchmark
 
