@@ -15,7 +15,7 @@ from flywheel.errors import InvalidConfig
 from flywheel.observe.drift.derived import derived, superfluous, value_of
 from flywheel.observe.drift.sketch import Blocks, Column, Sketch
 
-__all__ = ["columns_of", "counted", "sketch"]
+__all__ = ["block_of", "blocks_for", "columns_of", "counted", "sketch"]
 
 BINS = 64
 SAMPLE = 100_000
@@ -29,17 +29,17 @@ MOST = 10_000
 """So many blocks are enough: a longer time is cut into days."""
 
 
-@ibis.udf.agg.builtin(name="histogram")
+@ibis.udf.agg.builtin(name="histogram")  # type: ignore[untyped-decorator]
 def _binned(values: float, edges: list[float]) -> dict[float, int]:  # type: ignore[empty-body]
     """DuckDB's count of values by the first edge that is at least as large."""
 
 
-@ibis.udf.agg.builtin(name="histogram_exact")
+@ibis.udf.agg.builtin(name="histogram_exact")  # type: ignore[untyped-decorator]
 def _labelled(values: str, labels: list[str]) -> dict[str, int]:  # type: ignore[empty-body]
     """DuckDB's count of values by label, all others under the empty one."""
 
 
-@ibis.udf.scalar.builtin(name="epoch_us")
+@ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]
 def _microseconds(at: dt.Timestamp(timezone="UTC")) -> int:  # type: ignore[empty-body,valid-type]
     """Microseconds since 1970, without a detour through fractions."""
 
@@ -85,7 +85,7 @@ def counted(table: Any, columns: Sequence[Column], every: Blocks) -> Any:
         value = value_of(table, column.name, column.kind)
         nothing = ibis.null("float64" if column.kind == "number" else "string")
         chosen[f"v{place}"] = nothing if value is None else value
-    held = table.select(block=_block(table, every), **chosen)
+    held = table.select(block=block_of(table, every), **chosen)
     sums: dict[str, Any] = {"rows": held.count()}
     plain = _plain(table)
     for place, column in enumerate(columns):
@@ -121,7 +121,8 @@ def _bound(table: Any) -> bool:
     return bool(table.op().find((ibis.expr.operations.DatabaseTable, ibis.expr.operations.SQLQueryResult)))
 
 
-def _block(table: Any, every: Blocks) -> Any:
+def block_of(table: Any, every: Blocks) -> Any:
+    """The number of each row's block."""
     if every.by == "rows":
         return (table.seq // every.width).cast("int64")
     if _plain(table) and table["at"].type().is_timestamp() and table["at"].type().timezone:

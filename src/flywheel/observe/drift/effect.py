@@ -42,7 +42,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One window's counts: blocks × cells; when each block began (seconds since 1970), NaN where blocks are no times."""
+    """One window's counts: blocks × cells; when each block began (seconds since 1970; NaN: not by time)."""
 
     counts: Array
     start: Array

@@ -97,7 +97,7 @@ def compare(window: Sketch, reference: Sketch, *, minimum: float = MINIMUM, alph
         apart(side(reference, c.name), side(window, c.name), minimum, ordered=c.kind == "number")
         for c in window.columns
     ]
-    moved = ebh([effect.e for effect in effects], alpha) if effects else []
+    moved = ebh([effect.e for effect in effects], alpha)
     return [Move(column, effect, bool(yes)) for column, effect, yes in zip(window.columns, effects, moved, strict=True)]
 
 
@@ -169,9 +169,9 @@ def _described(column: Column, p: Any, q: Any) -> list[str]:
         before, value = _middle(column, p), _middle(column, q)
         if before is not None and value is not None and abs(value - before) > 1e-3 * max(abs(value), abs(before)):
             out.append(f"median {before:.4g} → {value:.4g}")
-        spread = [_quantile(column, counts, level) for counts in (p, q) for level in (0.25, 0.75)]
-        if None not in spread:
-            out.append("middle half {:.4g} to {:.4g} → {:.4g} to {:.4g}".format(*spread))
+        low, high, now_low, now_high = (_quantile(column, counts, level) for counts in (p, q) for level in (0.25, 0.75))
+        if low is not None and now_low is not None:
+            out.append(f"middle half {low:.4g} to {high:.4g} → {now_low:.4g} to {now_high:.4g}")
     share_p, share_q = p / p.sum(), q / q.sum()
     if abs(share_q[-1] - share_p[-1]) >= 0.01:
         out.insert(0, f"nulls {share_p[-1]:.1%} → {share_q[-1]:.1%}")
