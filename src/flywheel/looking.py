@@ -12,6 +12,7 @@ from flywheel.loop.survey import PARTS, observe_window, slices_of
 from flywheel.parts import Parts
 
 if TYPE_CHECKING:
+    from flywheel.diagnose.first import Fix
     from flywheel.observe.span import Span
     from flywheel.ports import Progress
     from flywheel.records import Observation
@@ -89,6 +90,12 @@ class Looking(Parts):
                 return [from_dict(Observation, seen) for seen in stored["observations"]]
         return []
 
+    def fix_first(self, limit: int = 20) -> list[Fix]:
+        """What to do first: each line says what it would buy a week and what it would take in labels."""
+        from flywheel.diagnose.first import fix_first
+
+        return fix_first(self._store.state.modes(), value=self.config.value, limit=limit)
+
     def query(self, sql: str, limit: int = 10_000) -> list[dict[str, Any]]:
         """Run SQL on the tables `interactions` and `feedback`, such as the query behind a finding; rows as dicts.
 
@@ -142,5 +149,6 @@ class Looking(Parts):
                 "failure modes": f"{sum(bool(mode.count) for mode in modes):,}",
             },
             modes=modes,
+            first=[fix for fix in self.fix_first(10) if fix.name],
             made=datetime.now(UTC),
         )

@@ -159,7 +159,7 @@ class Parts:
         return self._models[release.version]
 
     def _embedder_for(self, inputs: Sequence[Any]) -> Embedder:
-        from flywheel.diagnose import choose_embedder
+        from flywheel.diagnose.embed import choose_embedder
 
         name = self.config.diagnose.embedder or choose_embedder(inputs)
         return plugins.create("embedders", name)  # type: ignore[no-any-return]

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flywheel.diagnose import choose_embedder
-from flywheel.diagnose.embed import FeatureEmbedder, TextEmbedder, as_record, as_text
+from flywheel.diagnose.embed import FeatureEmbedder, TextEmbedder, as_record, as_text, choose_embedder
 
 leaf = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-1e6, 1e6) | st.text(max_size=9)
 anything = st.recursive(

@@ -7,6 +7,7 @@ import pytest
 from flywheel import diagnose
 from flywheel.config import Config
 from flywheel.diagnose.detectors import Repeated, Slow
+from flywheel.diagnose.embed import choose_embedder
 from flywheel.mine import edge_cases, novelty
 from flywheel.observe import metrics, observe
 from flywheel.plugins import create
@@ -60,7 +61,7 @@ def test_from_the_log_to_modes(store):
     found = diagnose.failures(window, detected, seed=1)
     assert {f.interaction_id for f in found} == {f"i{k:03}" for k in range(0, 120, 3)}
     assert {f.label for f in found} == {None, "card_arrival"}
-    embedder = create("embedders", diagnose.choose_embedder([f.input for f in found]))
+    embedder = create("embedders", choose_embedder([f.input for f in found]))
     modes, assigned = diagnose.group(
         found, [], spin=1, total=40.0, window_size=window.count(), embedder=embedder, previous_inputs={},
         settings=config.diagnose, window=window,

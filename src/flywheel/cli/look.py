@@ -100,6 +100,11 @@ def modes(
                 for known in found
             ],
         )
+        fixes = [fix for fix in door.wheel.fix_first(5) if state is None or fix.mode in {known.id for known in found}]
+        if fixes:
+            door.screen.heading("What to fix first")
+            for fix in fixes:
+                door.screen.parts("  ", (f"{fix.mode}  ", "dim"), short(fix.line, 400))
 
 
 def _state(state: str) -> tuple[str, str]:

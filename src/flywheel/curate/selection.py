@@ -75,6 +75,7 @@ def select(
     spin: int,
     seed: int,
     vectors: Mapping[str, Sequence[float]] | None = None,
+    worth: Mapping[str, float] | None = None,
 ) -> list[Selection]:
     """Choose at most `budget` interactions of a window to be labelled: the audit first, then by falling value.
 
@@ -83,9 +84,10 @@ def select(
     were asked about before. `vectors` places the pool's inputs (an embedding by interaction id); without it they are
     placed by their own numbers, fields or words.
 
-    Value is P(failure) × traffic (near-duplicates stand for each other) × (½ + novelty). Modes share the targeted
-    budget in proportion to their value; a mode is cut into as many compact parts as it has labels, and one interaction
-    is drawn from each part. What the pool is too small to use goes to the audit.
+    Value is P(failure) × traffic (near-duplicates stand for each other) × (½ + novelty), times what `worth` says a
+    label of its mode is worth (1 where it says nothing: many labels mend what lacks examples, few a flaw). Modes share
+    the targeted budget in proportion to their value; a mode is cut into as many compact parts as it has labels, and one
+    interaction is drawn from each part. What the pool is too small to use goes to the audit.
 
     `propensity` is the probability of being asked about at all, t + (1 − t)·n/(N − m): t is the targeted probability,
     m and n are the targeted and the audit labels, N the interactions that may be asked about. It is exact, because the
@@ -106,7 +108,7 @@ def select(
         return _everything(eligible, population, candidates)
     generator = _generator(seed, spin)
     spare = budget - audit_size(budget, settings.audit_share)
-    draw = _draw(_cells(candidates, spare, novelty, settings, vectors), generator)
+    draw = _draw(_cells(candidates, spare, novelty, settings, vectors, worth or {}), generator)
     audit = budget - len(draw.picked)
     rest = audit / (population - len(draw.picked))
     known = {failure.interaction_id: failure for failure in candidates}
@@ -216,6 +218,7 @@ def _cells(
     novelty: Mapping[str, float],
     settings: CurateSettings,
     vectors: Mapping[str, Sequence[float]] | None,
+    worth: Mapping[str, float],
 ) -> list[list[_Group]]:
     """Cut the pool into at most `budget` cells; one interaction of each will be asked about."""
     if not candidates or budget <= 0:
@@ -226,7 +229,8 @@ def _cells(
         points = np.asarray([vectors[failure.interaction_id] for failure in candidates], dtype=np.float64)
     else:
         points = place([failure.input for failure in candidates])
-    groups = sorted(_groups(candidates, novelty, settings.near_duplicate), key=lambda group: -group.value)
+    groups = _groups(candidates, novelty, settings.near_duplicate, worth)
+    groups.sort(key=lambda group: -group.value)
     for group in groups[: _REACH * budget]:
         modes[group.members[0].mode or ""].append(group)
     names = sorted(modes)
@@ -244,7 +248,9 @@ def _cells(
     return cells
 
 
-def _groups(candidates: Sequence[Failure], novelty: Mapping[str, float], threshold: float) -> list[_Group]:
+def _groups(
+    candidates: Sequence[Failure], novelty: Mapping[str, float], threshold: float, worth: Mapping[str, float]
+) -> list[_Group]:
     """Join near-duplicates, the most likely failure of each group first: it gives the group its mode and place."""
     together: defaultdict[int, list[Failure]] = defaultdict(list)
     roots = group_near_duplicates([failure.input for failure in candidates], threshold)
@@ -255,7 +261,8 @@ def _groups(candidates: Sequence[Failure], novelty: Mapping[str, float], thresho
         members.sort(key=lambda failure: (-failure.probability, failure.interaction_id))
         new = max(novelty.get(member.interaction_id, 0.0) for member in members)
         traffic = sum(member.probability for member in members)
-        groups.append(_Group(tuple(members), new, max(_FLOOR, traffic * (0.5 + new))))
+        factor = worth.get(members[0].mode or "", 1.0)
+        groups.append(_Group(tuple(members), new, max(_FLOOR, factor * traffic * (0.5 + new))))
     return groups
 
 

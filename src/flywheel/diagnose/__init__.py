@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from flywheel.diagnose.calibration import Judged as Judged
     from flywheel.diagnose.calibration import calibrate as calibrate
     from flywheel.diagnose.calibration import detect as detect
-    from flywheel.diagnose.embed import choose_embedder as choose_embedder
     from flywheel.diagnose.evidence import signs as signs
+    from flywheel.diagnose.cause.remedy import follow as follow
     from flywheel.diagnose.failed import failures as failures
     from flywheel.diagnose.grouping import group as group
     from flywheel.diagnose.lives import lifecycle as lifecycle
@@ -26,9 +26,9 @@ _HOMES = {
     "Judged": "calibration",
     "calibrate": "calibration",
     "causes": "why",
-    "choose_embedder": "embed",
     "detect": "calibration",
     "failures": "failed",
+    "follow": "cause.remedy",
     "group": "grouping",
     "lifecycle": "lives",
     "signs": "evidence",

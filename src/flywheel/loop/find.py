@@ -103,7 +103,16 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
         by_mode = {mode.id: [f for f in found if assignments.get(f.interaction_id) == mode.id] for mode in current}
         doubted = set(_suspects(work, 50))
         current = diagnose.causes(
-            current, by_mode, state.examples(), embedder=embedder, suspects=doubted, task=shop.task, window=work.window
+            current,
+            by_mode,
+            state.examples(),
+            embedder=embedder,
+            suspects=doubted,
+            task=shop.task,
+            window=work.window,
+            champion_answers=work.incumbent_answers,
+            value=shop.config.value,
+            seed=work.spin.seed,
         )
     modes = diagnose.lifecycle(known, current, spin=work.spin.number, window_size=size)
     state.save_modes(modes)
@@ -132,10 +141,32 @@ def _suspects(work: Turn, limit: int) -> list[str]:
     if not work.shop.config.curate.label_noise or work.incumbent is None or limit < 1:
         return []
     answers = {key: prove.Answer(*answer) for key, answer in work.incumbent_answers.items()}
-    earlier = (state.step(number, "select") or {} for number in range(1, work.spin.number))
-    seen = {example for doc in earlier for example in doc.get("second_looks", {}).values()}
+    seen = _looked_at(work)
     regression = work.shop.config.product.task == "regression"
     return curate.suspects(state.examples(), answers, limit=limit, regression=regression, exclude=seen)
+
+
+def _modes(work: Turn) -> list[Mode]:
+    """The failure modes as this spin has found them."""
+    return [from_dict(Mode, mode) for mode in work.docs["diagnose"]["modes"]]
+
+
+def _second_looks(work: Turn, named: Sequence[str], limit: int) -> list[str]:
+    """Examples to be labelled again: those that a mode's cause names, then those that are doubted anyway."""
+    if limit < 1 or not work.shop.config.curate.label_noise:
+        return []
+    state = work.shop.store.state
+    seen = _looked_at(work)
+    living = {example.id for example in state.examples()} - seen
+    first = [key for key in named if key in living]
+    return list(dict.fromkeys([*first, *_suspects(work, limit)]))[:limit]
+
+
+def _looked_at(work: Turn) -> set[str]:
+    """Examples that had their second look in an earlier spin."""
+    state = work.shop.store.state
+    earlier = (state.step(number, "select") or {} for number in range(1, work.spin.number))
+    return {example for doc in earlier for example in doc.get("second_looks", {}).values()}
 
 
 def step_select(work: Turn) -> dict[str, Any]:
@@ -143,7 +174,8 @@ def step_select(work: Turn) -> dict[str, Any]:
     shop, state, spin = work.shop, work.shop.store.state, work.spin
     chosen: list[Selection] = []
     queue = curate.ReviewQueue(state)
-    doubted = _suspects(work, spin.budget // 20)
+    following = diagnose.follow(_modes(work), looks=spin.budget // 20)
+    doubted = _second_looks(work, following.relabel, spin.budget // 20)
     if work.docs["sync"]["interactions"] and spin.budget:
         assigned = work.docs["diagnose"]["assignments"]
         asked = {item.interaction_id for item in state.items() if item.spin != spin.number}
@@ -160,6 +192,7 @@ def step_select(work: Turn) -> dict[str, Any]:
             settings=replace(settings, audit_share=min(1.0, settings.audit_share * spin.budget / left)),
             spin=spin.number,
             seed=spin.seed,
+            worth=following.shares,
         )
         interactions = {seen.id: seen for seen in work.snapshot.fetch([c.interaction_id for c in chosen])}
         queue.fill(_with_suggestions(work, chosen, interactions), interactions.values(), spin.number)

@@ -220,8 +220,7 @@ def _drift(look: Survey) -> list[Observation]:
 
     if look.reference is None:
         return []
-    found = drift(look.window, look.reference, minimum=look.config.observe.minimum, seed=look.seed)
-    return found
+    return drift(look.window, look.reference, minimum=look.config.observe.minimum, seed=look.seed)
 
 
 def _text(look: Survey) -> list[Observation]:
@@ -246,13 +245,14 @@ def _wording(look: Survey) -> list[Observation]:
 def _logs(look: Survey) -> list[Observation]:
     from flywheel.observe.templates import log_findings, read_log
 
-    found: list[Observation] = []
-    for place in _files(look.logs):
-        seen = look.window.interactions
-        losses = failing(look)
-        kept = seen.select("id", "at", *(name for name in ("extra",) if name in seen.columns))
-        found += log_findings(read_log(place), kept.inner_join(losses, "id"), every="minute")
-    return found
+    files = _files(look.logs)
+    if not files:
+        return []
+    seen = look.window.interactions
+    trace = seen.extra.re_extract(r'"trace_id"\s*:\s*"([^"]+)"', 1).nullif("")
+    traced = seen.select("id", "at", trace_id=trace).inner_join(failing(look), "id").to_pyarrow()
+    start = _start(look)
+    return [found for file in files for found in log_findings(read_log(file), traced, since=start)]
 
 
 def _files(patterns: Sequence[str]) -> list[Path]:
@@ -293,7 +293,9 @@ PARTS: dict[str, Callable[[Survey], list[Observation]]] = {
     "performance": _performance,
     "seasons": _seasons,
     "breaks": _breaks,
+    "influences": _influences,
     "slices": _slices,
     "drift": _drift,
+    "logs": _logs,
 }
 """The sides from which a window is looked at, by name, in order."""
