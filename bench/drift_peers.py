@@ -1,7 +1,8 @@
 """One drift report by a peer, for `bench/drift.py`: run by the peers' own Python, prints one line of JSON.
 
-`drift_peers.py evidently|whylogs|nannyml reference.parquet window.parquet`. Time counts from reading the files to knowing
-which columns are flagged; imports come before. Each is used as its guide shows it, with its own choice of tests.
+`drift_peers.py evidently|whylogs|nannyml reference.parquet window.parquet`. Time counts from reading the files
+to knowing which columns are flagged; imports come before. Each is used as its guide shows it, with
+its own choice of tests.
 """
 
 from __future__ import annotations

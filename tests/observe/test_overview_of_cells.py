@@ -42,12 +42,7 @@ def log(seed=0, n=400, told=150):
             "at": pa.array(np.full(told, START), STAMP),
             "kind": kinds,
             "value": [('"a"' if kind == "label" else "1") for kind in kinds],
-            "number": pa.array(
-                [
-                    float(v) if kind == "rating" else None
-                    for v, kind in zip(rng.choice([-1, 1], told), kinds, strict=True)
-                ]
-            ),
+            "number": pa.array(rng.choice([-1.0, 1.0], told), mask=kinds != "rating"),
             "source": rng.choice(["reviewer", "system", "user"], told),
             "propensity": pa.array(rng.uniform(0.1, 1, told), mask=rng.random(told) < 0.3),
         }

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flywheel.errors import InvalidConfig
-from flywheel.observe.drift import Blocks, Column, Sketch, columns_of, counting, sketch
+from flywheel.observe.drift import Column, Sketch, columns_of, counting, sketch
+from flywheel.observe.drift.sketch import Blocks
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 NUMBER = Column("input.x", "number", edges=(-1.0, 0.0, 2.5))

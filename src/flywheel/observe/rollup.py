@@ -46,9 +46,9 @@ def rollup(seen: Seen, after: int = 0) -> pa.Table:
 
     Late feedback changes the hour in which its interaction happened: the cells hold the difference between what that
     interaction counted for before and counts for now, so that `merge(old, rollup(snapshot, after=old_seq))` is
-    `rollup(snapshot)`, in whatever steps. `seen` is a snapshot of all interactions and feedback, not of a window. Erased
-    rows are not taken off: roll up anew after an erasure. O(new rows) and, where there is new feedback, a look at the
-    ids of all interactions, in the engine.
+    `rollup(snapshot)`, in whatever steps. `seen` is a snapshot of all interactions and feedback, not of a window. What
+    is erased is not taken off: roll up anew after an erasure. O(new rows) and, where there is new feedback, a look at
+    the ids of all interactions, in the engine.
     """
     t, f = seen.interactions, seen.feedback
     fresh = t.filter(t.seq > after) if after else t
