@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flywheel.errors import Undecodable
 from flywheel.observe.anomaly import AnomalyDetector
 from flywheel.observe.anomaly.rarity import Rarity
+from flywheel.observe.anomaly.season import Season
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -180,3 +181,35 @@ def test_any_stream_has_likelihoods(points, cut):
             detector = AnomalyDetector.from_state(json.loads(json.dumps(detector.state())))
         assert 0.0 <= detector.update(BEGIN + timedelta(hours=hours), value) <= 1.0
         assert math.isfinite(detector.severity)
+
+
+def test_season_knows_the_weekend_where_it_tells():
+    rng = np.random.default_rng(7)
+    weekly, daily = Season(), Season()
+    for hour in range(24 * 7 * 8):
+        at = BEGIN + timedelta(hours=hour)
+        level = 10.0 if at.weekday() > 4 else 50.0
+        weekly.take(at, level + rng.normal())
+        daily.take(at, 50.0 + 20.0 * math.sin(at.hour) + rng.normal())
+    saturday = BEGIN + timedelta(days=7 * 8 + 5, hours=12)
+    assert abs(weekly.take(saturday, 10.0)) < 3
+    assert weekly.mean == pytest.approx(10.0, abs=1.5)
+    daily.take(saturday, 0.0)
+    assert daily.count == 7 * 8 + 0  # the hour of the day, seen every day
+    assert daily.mean == pytest.approx(50 + 20 * math.sin(12), abs=1.5)
+
+
+def test_weekday_traffic_on_a_sunday_is_odd():
+    hours = np.arange(24 * 7 * 10)
+    day = 100 * (1 + 0.5 * np.sin(2 * np.pi * hours / 24)) * np.where(hours // 24 % 7 > 4, 0.4, 1)
+    x = np.random.default_rng(8).normal(day, 3)
+    at = 24 * (7 * 9 + 6) + 6
+    x[at] = 150.0
+    detector, severities = AnomalyDetector(), []
+    for hour, value in enumerate(x):
+        detector.update(BEGIN + timedelta(hours=hour), float(value))
+        severities.append(detector.severity)
+        if hour == at:
+            assert detector.expected == pytest.approx(60, abs=6)
+    assert severities[at] > 3.5  # the first weekends, not yet understood, are remembered as large
+    assert severities[at] > max(severities[24 * 7 * 5 : at])

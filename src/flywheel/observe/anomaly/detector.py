@@ -16,14 +16,12 @@ from typing import Any
 
 from flywheel.errors import Undecodable
 from flywheel.observe.anomaly.rarity import Rarity
+from flywheel.observe.anomaly.season import Season
 
 __all__ = ["AnomalyDetector"]
 
 VIEWS = ("hour", "run", "lately", "variation", "jumps", "drift")
 """The ways to be odd, in the order in which they are kept."""
-HOURS = 24
-SLOT = 0.02
-"""Weight of a new value in the mean of its hour of the day, once 50 have been seen."""
 RUN, LATELY, VARY, JUMP, NEAR, FAR = 0.1, 0.02, 0.05, 0.02, 1 / 30, 1 / 100
 """Weights of a new value in moving averages: runs, the level of late, variation, jumps, and the two of a drift."""
 LEVEL = 1500
@@ -44,7 +42,8 @@ class AnomalyDetector:
     """How likely it is that each point of one metric is an anomaly, point by point, with nothing looked up ahead.
 
     Feed points in the order of time. The state is bounded (about 30 kB), goes to JSON and back, and gives the same
-    results from there. Hours of the day are learned where points carry times. After `update`, `expected` and `spread`
+    results from there. Hours of the day and of the week are learned
+    where points carry times. After `update`, `expected` and `spread`
     (a mean absolute difference) tell what was expected, `surprises` how surprised each view was, and `because` which
     was the most: `hour`, `run`, `lately`, `variation`, `jumps`, `drift`, or `stuck` for one value that keeps coming.
     `severity` is the joint surprise in digits, which goes on growing past the largest size seen, where the likelihood
@@ -59,8 +58,6 @@ class AnomalyDetector:
     """
 
     __slots__ = (
-        "_counts",
-        "_devs",
         "_far",
         "_jump",
         "_jump_level",
@@ -68,7 +65,6 @@ class AnomalyDetector:
         "_lately",
         "_level",
         "_longest",
-        "_means",
         "_n",
         "_near",
         "_rarities",
@@ -77,6 +73,7 @@ class AnomalyDetector:
         "_run",
         "_same",
         "_scale",
+        "_season",
         "_spot",
         "_vary",
         "_vary_level",
@@ -96,9 +93,7 @@ class AnomalyDetector:
         self._jump = self._jump_level = 0.0
         self._run = self._lately = 0.0
         self._same = self._longest = self._repeats = 0
-        self._means = [0.0] * HOURS
-        self._devs = [0.0] * HOURS
-        self._counts = [0.0] * HOURS
+        self._season = Season()
         self._rarities = [Rarity(SIZES) for _ in VIEWS]
         self._recent: deque[tuple[int, float]] = deque()
         self.expected = self.spread = self.strength = self.severity = 0.0
@@ -120,7 +115,7 @@ class AnomalyDetector:
             self.strength = self.severity = 0.0
             self.because = ""
             return 0.0
-        strength = self._strength(float(value), at.hour if at is not None else 0)
+        strength = self._strength(at, float(value))
         recent, n = self._recent, self._n
         quiet = min(QUIET + QUIET_SHARE * n, QUIET_MOST)
         while recent and recent[0][0] < n - quiet:
@@ -132,7 +127,7 @@ class AnomalyDetector:
         self.strength = strength if news else 0.5 * strength
         return float(1.0 - 10.0 ** (-STEEP * self.strength))
 
-    def _strength(self, x: float, hour: int) -> float:
+    def _strength(self, at: datetime | None, x: float) -> float:
         """Learn a point, and give its joint surprise as a share of the largest that so many points could show."""
         n = self._n
         self._n = n + 1
@@ -162,18 +157,13 @@ class AnomalyDetector:
         variation, jumps = vary - self._vary_level, jump - self._jump_level
         self._vary_level += slow * variation
         self._jump_level += slow * jumps
-        # The hour of the day.
-        count, mean, dev = self._counts[hour], self._means[hour], self._devs[hour]
-        gap = x - mean if count else 0.0
+        # The hour of the day, or of the week.
+        season = self._season
+        gap = season.take(at, x)
         self._run += RUN * (gap - self._run)
         self._lately += LATELY * (gap - self._lately)
-        spread = dev + 0.05 * scale
-        self.expected, self.spread = (mean if count else self._level), spread
-        self._counts[hour] = count + 1
-        weight = 1 / (count + 1)
-        weight = weight if weight > SLOT else SLOT
-        self._means[hour] = mean + weight * (x - mean)
-        self._devs[hour] = dev + weight * (abs(gap) - dev)
+        count, spread = season.count, season.dev + 0.05 * scale
+        self.expected, self.spread = (season.mean if count else self._level), spread
         one, two, three, four, five, six = self._rarities
         surprises = (
             one.surprise(abs(gap) / spread) if count > 3 and spread > 0 else one.unasked(),
@@ -223,9 +213,7 @@ class AnomalyDetector:
         return {
             "version": 1,
             "numbers": {name: getattr(self, name) for name in _NUMBERS},
-            "means": list(self._means),
-            "devs": list(self._devs),
-            "counts": list(self._counts),
+            "season": self._season.state(),
             "recent": [list(pair) for pair in self._recent],
             "rarities": [rarity.state() for rarity in self._rarities],
         }
@@ -241,7 +229,7 @@ class AnomalyDetector:
         back = cls()
         for name in _NUMBERS:
             setattr(back, name, state["numbers"][name])
-        back._means, back._devs, back._counts = list(state["means"]), list(state["devs"]), list(state["counts"])
+        back._season = Season.from_state(state["season"])
         back._recent = deque((int(place), float(strength)) for place, strength in state["recent"])
         back._rarities = [Rarity.from_state(one) for one in state["rarities"]]
         return back
