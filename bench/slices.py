@@ -26,7 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -368,6 +370,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, help="the seed of the first trial")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--rows", type=int, default=20_000, help="interactions in a trial's window")
     parser.add_argument("--parts", default="search,power,quiet,census", help="which of them to run")
     parser.add_argument("--only", default="", help="only searches whose name holds this")
@@ -386,10 +389,12 @@ def main() -> int:
         if part not in parts:
             continue
         rows = []
-        for seed in range(given.first, given.first + given.trials):
-            rows.append(trial(seed, given.rows, injected))
-            if len(rows) % 20 == 0:
-                sys.stderr.write(f"{part}: {len(rows)} of {given.trials}\n")
+        seeds = range(given.first, given.first + given.trials)
+        with ProcessPoolExecutor(given.workers) as workers:
+            for row in workers.map(partial(trial, n=given.rows, injected=injected), seeds):
+                rows.append(row)
+                if len(rows) % 20 == 0:
+                    sys.stderr.write(f"{part}: {len(rows)} of {given.trials}\n")
         before = [row for row in facts.get(f"{part}_trials", []) if row["seed"] not in {one["seed"] for one in rows}]
         rows = sorted([*before, *rows], key=lambda row: row["seed"])
         facts[f"{part}_trials"] = rows

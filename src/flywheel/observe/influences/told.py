@@ -177,7 +177,7 @@ def _counted(known: Cases, table: Any, planned: Sequence[Column], sample: int) -
     codes = coded.rows.codes[:-1].copy()
     for place_, column in enumerate(planned):
         codes[place_][codes[place_] < 0] = column.width  # values without a name are a level of their own
-    scale = row["w"] / row["v"]
+    scale = round(row["w"] / row["v"], 9)
     return _Part(
         codes,
         coded.rows.weight * scale,

@@ -66,7 +66,8 @@ def cases(window: Seen, failing: Failing, *, seed: int = 0, columns: Sequence[st
     units = "user" if facts["user"] else "session" if facts["session"] else ""
     if HOUR in chosen and not columns and (not facts["n"] or facts["until"] - facts["since"] < _DAYS):
         chosen.remove(HOUR)
-    return Cases(_halved(table, units), tuple(chosen), units, facts["n"], facts["since"], facts["until"])
+    # Asked a dozen times: the engine joins once, and keeps the result until the last who asks has gone.
+    return Cases(_halved(table, units).cache(), tuple(chosen), units, facts["n"], facts["since"], facts["until"])
 
 
 def joined(seen: Any, losses: Any, chosen: Sequence[str], seed: int) -> Any:

@@ -19,6 +19,7 @@ POOL = 100
 ROUNDS = 4
 ALPHAS = (0.95, 0.99)
 """Both large, mild slices and small, bad ones."""
+SWEEPS = 30
 SAME = 0.8
 """Two slices that share this part of their rows are one."""
 
@@ -48,13 +49,14 @@ def choose(
     are bins of numbers, take in neighbouring bins as long as that explains more. The search is repeated without the
     rows of the slices taken, so that one strong slice and its many variants hide no other.
     """
-    values = int(sum(max(int(column.max(initial=-1)) + 1, 0) for column in rows.codes))
     total = float(rows.weight.sum())
-    if not total or not values:
+    values = sum(max(int(column.max()) + 1, 0) for column in rows.codes) if total else 0
+    if not values:
         return []
     overall = float(rows.loss.sum()) / total
     expected = np.full(len(rows.loss), overall)
     free = np.ones(len(rows.loss), dtype=bool)
+    explained: list[Array] = []
     taken: list[tuple[Chosen, Array]] = []
     for _ in range(ROUNDS):
         pool = _pool(rows, free, max_level, min_support * (1.0 if free.all() else 0.5))
@@ -69,7 +71,8 @@ def choose(
             del masks[best]
             best = gains.widened(best, set(ordered))
             mask = _mask(rows, best)
-            expected[mask] *= float(rows.loss[mask].sum()) / float((rows.weight[mask] * expected[mask]).sum())
+            explained.append(mask)
+            _explain(rows, expected, explained)
             free &= ~mask
             if all(_overlap(rows, mask, other) < SAME for _, other in taken):
                 taken.append((_measured(rows, best, mask), mask))
@@ -107,7 +110,7 @@ class _Gains:
     def __init__(self, rows: Rows, expected: Array, overall: float, least: float, values: int) -> None:
         self.rows, self.overall, self.least, self.values = rows, overall, least, values
         self.due = rows.weight * expected
-        self.tops = [int(column.max(initial=-1)) for column in rows.codes]
+        self.tops = [int(column.max()) for column in rows.codes]
 
     def best(self, masks: dict[Conditions, Array]) -> Conditions | None:
         """The slice with the largest gain above 0; of equal ones the first."""
@@ -144,6 +147,20 @@ class _Gains:
                 return conditions
             top = max(gains)
             conditions = tries[gains.index(top)]
+
+
+def _explain(rows: Rows, expected: Array, masks: list[Array]) -> None:
+    """Multiply what is expected by a factor for each slice until all of them, and the whole, have their losses
+    (iterative proportional fitting, Deming and Stephan 1940)."""
+    for _ in range(SWEEPS):
+        off = 0.0
+        for mask in (*masks, slice(None)):
+            due = float((rows.weight[mask] * expected[mask]).sum())
+            factor = float(rows.loss[mask].sum()) / due if due > 0 else 1.0
+            expected[mask] = np.minimum(expected[mask] * factor, 1.0)
+            off = max(off, abs(factor - 1.0))
+        if off < 1e-4:
+            break
 
 
 def _overlap(rows: Rows, a: Array, b: Array) -> float:

@@ -159,8 +159,8 @@ def encode(table: Any, columns: Sequence[str] | Sequence[Column], bins: int = 10
     codes = np.empty((len(chosen), len(counted)), dtype=np.int16)
     for place, column in enumerate(chosen):
         codes[place] = column.codes(counted[f"k{place}"])
-    rows = Rows(codes, *(counted[name].to_numpy().astype(np.float64) for name in ("w", "e", "worst")))
-    # Engines give groups in any order; sums of floats depend on it.
+    # Engines add floats, and give groups, in any order.
+    rows = Rows(codes, *(np.round(counted[name].to_numpy().astype(np.float64), 9) for name in ("w", "e", "worst")))
     order = np.lexsort((*codes[::-1], rows.weight, rows.loss)) if len(chosen) else np.arange(len(counted))
     rows = Rows(codes[:, order], rows.weight[order], rows.loss[order], rows.worst[order])
     return Coded(tuple(chosen), rows, n, used)

@@ -153,14 +153,16 @@ def _settled(
         chance = float(stats.t.sf(gap / error, freedom))
         reach = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
     total = inside + outside
+    # Engines add floats in any order; the last digits are theirs, not the data's.
+    gap, reach, p, q = (round(one, 9) for one in (gap, reach, p, q))
     return Confirmed(
         inside=p,
         elsewhere=q,
         n=n,
         users=int(sums[f"u{j}"] or 0),
-        share=inside / total if total > 0 else 0.0,
-        effect=Interval(gap, max(gap - reach, -1.0), min(gap + reach, 1.0), n, level),
-        p=chance,
+        share=round(inside / total, 9) if total > 0 else 0.0,
+        effect=Interval(gap, max(round(gap - reach, 9), -1.0), min(round(gap + reach, 9), 1.0), n, level),
+        p=float(f"{chance:.6g}"),
         since=sums[f"s{j}"],
         until=sums[f"t{j}"],
     )

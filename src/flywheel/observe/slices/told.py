@@ -85,7 +85,7 @@ def _as_seen(known: Cases, coded: Coded) -> Rows:
     """Weights scaled to the number of labels that they are worth (Kish 1965), so that no sum of them looks sure."""
     half = known.half(False)
     sums = half.aggregate(w=half.weight.sum(), v=(half.weight * half.weight).sum()).to_pyarrow().to_pylist()[0]
-    scale = sums["w"] / sums["v"] if sums["v"] else 1.0
+    scale = round(sums["w"] / sums["v"], 9) if sums["v"] else 1.0
     return Rows(coded.rows.codes, coded.rows.weight * scale, coded.rows.loss * scale, coded.rows.worst)
 
 
