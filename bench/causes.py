@@ -260,7 +260,7 @@ def confusion(rows: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
 def report(rows: list[dict[str, Any]], title: str) -> dict[str, Any]:
     for row in rows:
         row["p"] = judged(row)
-        row["said"] = max(row["p"], key=lambda kind: row["p"][kind])
+        row["said"] = model.named(row["p"])
         row["commonest"] = "label noise"
     facts: dict[str, Any] = {
         "ours": with_interval(rows, "said"), "before": with_interval(rows, "before"),
@@ -321,7 +321,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fit", action="store_true", help="learn the weights and write them")
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--strength", type=float, default=0.1, help="inverse penalty of the fit")
+    parser.add_argument("--strength", type=float, default=0.3, help="inverse penalty of the fit")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--rows", type=Path, help="keep the rows here, and go on from what is there")
     parser.add_argument("--until", type=float, default=float("inf"), help="stop after so many seconds")

@@ -148,7 +148,7 @@ def injected(name: str, folder: Path, seeds: int) -> list[dict[str, Any]]:
     for way in ("symmetric", "pairwise"):
         for rate in RATES:
             rows = []
-            for seed in range(seeds):
+            for seed in range(1, seeds + 1):  # the method was settled while looking at seed 0
                 given = spoiled(y, way, rate, np.random.default_rng([seed, int(100 * rate)]))
                 folds = StratifiedKFold(5, shuffle=True, random_state=seed)
                 chances = cross_val_predict(learner, x, given, cv=folds, method="predict_proba")

@@ -182,6 +182,24 @@ def test_a_context_as_common_as_in_the_traffic_is_no_cause():
     assert blamed <= 2
 
 
+@pytest.mark.slow
+def test_what_nobody_can_tell_is_surely_blamed_on_no_one():
+    """False alarms: two labels that only chance tells apart. Labels may be doubted then; no more data and no filter
+    would mend it, and another kind of model is at most suspected."""
+    wanting, flawed = 0, 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        known = [replace(e, label=str(rng.choice(["a", "b"]))) if e.label in "ab" else e for e in examples(rng)]
+        known = [replace(e, input=near("a", rng)) if e.label in "ab" else e for e in known]
+        here = failing(rng, "a")
+        here = [replace(f, label=x, output="b" if x == "a" else "a") for f, x in zip(here, "ab" * 15, strict=True)]
+        cause = judge(here, known).cause
+        wanting += cause.kind in ("data scarcity", "external noise")
+        flawed += cause.probabilities["algorithmic flaw"] > 0.75
+    assert wanting == 0
+    assert flawed <= 2
+
+
 def test_risk_grows_with_share_and_with_what_only_labels_show():
     rng = np.random.default_rng(8)
     seen = judge(failing(rng, "e"), examples(rng), share=0.1).risk

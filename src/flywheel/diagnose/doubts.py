@@ -18,8 +18,9 @@ __all__ = ["Doubts", "doubts"]
 
 Array = NDArray[Any]
 
-_EVEN = 0.3
-"""So much of the errors is taken to be spread evenly over the classes, whatever was counted."""
+_CLEAR = 2.0
+_BELIEVED = (0.1, 0.15)
+"""Share of clear one-way errors from which on they are believed a little, and wholly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def doubts(labels: Array, chances: Array) -> Doubts:
     table[empty, empty] = 1.0
     joint = table / np.maximum(table.sum(axis=1, keepdims=True), 1e-12) * counts[:, None] / n
     rate = float(joint.sum() - np.trace(joint))
-    odds = np.log(np.clip(chances, 1e-9, 1.0)) + np.log(_channel(joint, rate))[labels]
+    odds = np.log(np.clip(chances, 1e-9, 1.0)) + np.log(_channel(joint, n))[labels]
     mine_odds = odds[np.arange(n), labels]
     odds[np.arange(n), labels] = -np.inf
     guess = odds.argmax(axis=1)
@@ -82,11 +83,21 @@ def doubts(labels: Array, chances: Array) -> Doubts:
     return Doubts(flagged, score, guess, joint, rate)
 
 
-def _channel(joint: Array, rate: float) -> Array:
-    """P(label i is given when j is true), i × j: the joint, drawn towards even errors, for few examples tell a pair."""
+def _channel(joint: Array, n: int) -> Array:
+    """P(label i is given when j is true), i × j.
+
+    Errors are taken to be even over the classes, unless labels go astray one way: a model confuses two classes both
+    ways, people's habits do not, so what goes from j to i beyond what comes back is the labels' doing. It is believed
+    when differences of more than two standard errors make up over a tenth of all errors.
+    """
     k = len(joint)
-    even = np.full((k, k), rate / (k * (k - 1)))
-    np.fill_diagonal(even, np.diag(joint))
-    drawn = (1 - _EVEN) * joint + _EVEN * even + 1e-4 / k**2
+    errors = float(joint.sum() - np.trace(joint))
+    one_way = np.clip(joint - joint.T, 0.0, None)
+    clear = one_way * n > _CLEAR * np.sqrt(n * (joint + joint.T))
+    share = float(one_way[clear].sum()) / max(errors, 1e-12)
+    one_way *= float(np.clip((share - _BELIEVED[0]) / (_BELIEVED[1] - _BELIEVED[0]), 0.0, 1.0))
+    even = np.full((k, k), max(errors - float(one_way.sum()), 0.01 * errors) / (k * (k - 1)))
+    drawn = even + one_way + 1e-4 / k**2
+    np.fill_diagonal(drawn, np.diag(joint) + 1e-4 / k**2)
     out: Array = drawn / drawn.sum(axis=0, keepdims=True)
     return out

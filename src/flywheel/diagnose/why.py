@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flywheel.diagnose.cause.likely import likely
+from flywheel.diagnose.cause.likely import likely, named
 from flywheel.diagnose.cause.measure import Measured, measure
 from flywheel.diagnose.cause.remedy import remedy_of
 from flywheel.diagnose.evidence import Window, context_shares
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["causes"]
 
-_SURE = 0.4
-"""A cause less likely than this is not named."""
 _FEW = 3
 """So few failures, none of them labelled, are never explained."""
 
@@ -89,8 +87,7 @@ def judge(m: Measured) -> Cause:
         chances["unknown"] = 0.15
     else:
         chances = likely(m.numbers, m.labelled)
-    best = max(chances, key=lambda kind: chances[kind])
-    kind = best if chances[best] >= _SURE else "unknown"
+    kind = named(chances)
     cure = remedy_of(kind, m)
     return Cause(
         kind=kind, probability=round(chances[kind], 3), evidence=evidence_of(m), remedy=cure.text,

@@ -14,7 +14,7 @@ import numpy as np
 
 from flywheel.diagnose.cause.weights import WEIGHTS
 
-__all__ = ["BLIND", "KINDS", "TOLD", "WAYS", "likely", "reading"]
+__all__ = ["BLIND", "KINDS", "SURE", "TOLD", "WAYS", "likely", "named", "reading"]
 
 KINDS = ("data scarcity", "algorithmic flaw", "external noise", "label noise", "unknown")
 
@@ -37,6 +37,8 @@ TOLD = (
 )  # fmt: skip
 """These, and those that do."""
 
+SURE = 0.4
+"""A cause less likely than this is not named."""
 _TRUST = 3.0
 """So many labelled failures are worth as much as none: the two models then have an equal say."""
 _BLIND_TRUST = 0.4
@@ -76,6 +78,16 @@ def likely(numbers: Mapping[str, float], labelled: int) -> dict[str, float]:
         both = (1 - broke) * both
         both[KINDS.index("external noise")] += broke
     return {kind: round(float(p), 4) for kind, p in zip(KINDS, both / both.sum(), strict=True)}
+
+
+def named(chances: Mapping[str, float]) -> str:
+    """The likeliest cause; unknown when even that is less likely than 0.4.
+
+    >>> named({"data scarcity": 0.35, "label noise": 0.3, "unknown": 0.35})
+    'unknown'
+    """
+    best = max(chances, key=lambda kind: chances[kind])
+    return best if chances[best] >= SURE else "unknown"
 
 
 def _model(name: str, numbers: Mapping[str, float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
