@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-__all__ = ["Design", "Effect", "Fit", "Levels", "fit", "pairs_of_levels"]
+__all__ = ["Design", "Effect", "Fit", "Levels", "fit", "pairs_of_levels", "variance"]
 
 RIDGE = 1.0
 """A coefficient is drawn towards 0 as if it had a normal prior with a standard deviation of 1 in log-odds."""

@@ -152,9 +152,10 @@ class _Gains:
 def _explain(rows: Rows, expected: Array, masks: list[Array]) -> None:
     """Multiply what is expected by a factor for each slice until all of them, and the whole, have their losses
     (iterative proportional fitting, Deming and Stephan 1940)."""
+    everything = np.ones(len(expected), dtype=bool)
     for _ in range(SWEEPS):
         off = 0.0
-        for mask in (*masks, slice(None)):
+        for mask in (*masks, everything):
             due = float((rows.weight[mask] * expected[mask]).sum())
             factor = float(rows.loss[mask].sum()) / due if due > 0 else 1.0
             expected[mask] = np.minimum(expected[mask] * factor, 1.0)

@@ -55,7 +55,8 @@ class Column:
     def codes(self, cells: pa.ChunkedArray) -> Array:
         """Codes of what `expression` gave: 0 for missing, -1 for a value without a name."""
         if self.cuts:
-            return cells.to_numpy().astype(np.int16) + 1
+            bins: Array = cells.to_numpy().astype(np.int16) + 1
+            return bins
         flat = cells.combine_chunks()
         found = pc.index_in(flat, value_set=pa.array(list(self.levels), flat.type))
         code = pc.fill_null(pc.add(pc.cast(found, pa.int16()), 1), -1).to_numpy(zero_copy_only=False)

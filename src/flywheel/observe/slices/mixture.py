@@ -165,7 +165,8 @@ def _start(points: Array, loss: Array, marks: Array, k: int, gamma: float, seed:
     beside = np.column_stack([points, np.sqrt(max(gamma, 0.0)) * loss, 0.5 * marks])
     with threadpool_limits(limits=1):  # sums in one order
         labels = KMeans(k, n_init=3, random_state=seed).fit(beside).labels_
-    return np.eye(k)[labels] * 0.9 + 0.1 / k
+    out: Array = np.eye(k)[labels] * 0.9 + 0.1 / k
+    return out
 
 
 def _maximise(points: Array, loss: Array, marks: Array, membership: Array) -> tuple[Array, Array, Array, Array, Array]:

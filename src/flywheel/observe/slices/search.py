@@ -300,14 +300,14 @@ class _Search:
 
     def _marks(self, columns: Columns, kept: _Kept) -> _Marks:
         """Which of the kept slices over `columns` each row is in; the number after the last for none."""
-        m, inside = len(self.rows.loss), None
+        m = len(self.rows.loss)
+        inside = np.ones(m, dtype=bool)
         key = np.zeros(m, dtype=np.int64)
         for c in columns:
             code, domain = self.rows.codes[c], self.domains[c]
             key *= domain
             key += code
-            here = code < domain
-            inside = here if inside is None else inside & here
+            inside &= code < domain
         size = _product([self.domains[c] for c in columns])
         if size <= 4 * m:
             table = np.full(size, len(kept.key), dtype=np.int64)
