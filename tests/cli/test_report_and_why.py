@@ -83,3 +83,19 @@ def test_a_chain_is_shown_answered_and_written(bot, run, answer, tmp_path):
     assert r"\[red\]x\[/red\]" in page.read_text()
     assert "m9" in run("why", "m9", "-f", bot, code=1).stderr
     assert "no number 7" in run("why", "m1", "--answer", "7", "x", "-f", bot, code=1).stderr
+
+
+def test_the_modes_of_a_real_spin_have_chains_and_reports_go_into_them(product, run, answer):
+    modes = answer("modes", "-f", product)
+    assert modes
+    for mode in modes:
+        chain = answer("why", mode["id"], "-f", product)
+        assert [why["kind"] for why in chain["whys"]][-1] == "open"
+        assert all(why["interval"] and why["n"] and why["query"] for why in chain["whys"] if why["kind"] == "tested")
+        shown = run("why", mode["id"], "-f", product).stdout
+        assert "Asked of you" in shown
+        assert "\x1b" not in shown
+    failing = answer("failures", "--mode", modes[0]["id"], "-f", product)[0]["interaction_id"]
+    filed = answer("report", "my pin is blocked, it said something else", "--interaction", failing, "-f", product)
+    assert answer("report", "--list", "-f", product)[0]["mode"] == modes[0]["id"]
+    assert answer("report", "--state", filed["token"], "-f", product)["state"] == "acknowledged"

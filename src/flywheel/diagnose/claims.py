@@ -186,7 +186,8 @@ def _points(interval: Interval) -> str:
 
 
 def _tried(tried: int, what: str, p: float) -> str:
-    return f"exact test, {tried} {what}{'' if tried == 1 else 's'} tried, p = {min(1.0, p * tried):.1g}"
+    sure = f"= {min(1.0, p * tried):.1g}" if p > 1e-12 else "< 1e-9"
+    return f"exact test, {tried} {what}{'' if tried == 1 else 's'} tried, p {sure}"
 
 
 # --- where ---
