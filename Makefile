@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-nab bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-observe bench-diagnose
+	bench-nab bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-drift bench-observe bench-diagnose
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -115,7 +115,13 @@ bench-modes: $(VENV)/demo.stamp ## Measure failure modes against known intents, 
 bench-nab: $(VENV)/dev.stamp ## Measure the anomaly detector on the Numenta Anomaly Benchmark (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/nab.py $(ARGS)
 
-bench-observe: bench-nab bench-templates ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
+bench-streams: $(VENV)/dev.stamp ## Measure false alarms and power of anomalies on made-up streams
+	@$(BIN)/python bench/anomaly_streams.py $(ARGS)
+
+bench-drift: $(VENV)/dev.stamp .bench-venv-observe/made.stamp ## Measure drift reports and the overview, beside Evidently, whylogs and NannyML
+	@$(BIN)/python bench/drift.py $(ARGS)
+
+bench-observe: bench-nab bench-streams bench-templates bench-drift ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
 
 bench-diagnose: bench-sentiment bench-causes bench-label-errors bench-modes ## Measure causes, label errors, sentiment and failure modes, beside peers
 

@@ -90,6 +90,10 @@ class DiagnoseSettings:
     """At most so many failures of a window are clustered; more are sampled."""
     min_mode: int = 3
     """A group with fewer failures is not a mode."""
+    max_modes: int = 200
+    """At most so many modes a window; nearest ones are joined until there are no more."""
+    min_users: int = 3
+    """What fewer users share makes no mode and enters no name, where users are logged; 1 for no such limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +340,8 @@ def _check(config: Config) -> None:
         "curate.near_duplicate": (config.curate.near_duplicate, 0.1, 1.0),
         "curate.folds": (config.curate.folds, 2, 50),
         "detect.low_confidence": (config.detect.low_confidence, 0.0, 1.0),
+        "diagnose.max_modes": (config.diagnose.max_modes, 1, 100_000),
+        "diagnose.min_users": (config.diagnose.min_users, 1, 1_000_000),
         "observe.minimum": (config.observe.minimum, 0.0, 1.0),
         "observe.alpha": (config.observe.alpha, 1e-9, 0.5),
         "observe.tolerance": (config.observe.tolerance, 0.0, 1.0),

@@ -136,6 +136,8 @@ class Failure:
     confidence: float | None = None
     model: str | None = None
     mode: str | None = None
+    user: str | None = None
+    """The pseudonym of who met it."""
     context: dict[str, Any] = field(default_factory=dict)
 
 
@@ -204,6 +206,10 @@ class Mode:
     last_spin: int = 0
     fixed_in: str | None = None
     """The version of the release that fixed it."""
+    split_from: str | None = None
+    """The earlier mode that it parted from."""
+    merged: tuple[str, ...] = ()
+    """Earlier modes that it took in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

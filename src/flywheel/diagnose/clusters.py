@@ -28,9 +28,10 @@ _TESTED = (0.25, 1.0)
 _LOOKED_AT = 600
 """… on so many points, evenly spaced."""
 _SIGMAS = 3.0
-"""More than one group takes a modularity above the clouds' by so many of their standard deviations …"""
-_LEAST_GAP = 0.03
-"""… and by at least so much."""
+"""More than one group takes a modularity above the clouds', or groups tighter than theirs, by so many of their
+standard deviations …"""
+_LEAST_GAP = (0.03, 0.1)
+"""… and by at least so much; tightness counts in logarithms of the sum of squares that is left within the groups."""
 _MICRO = 2000
 """More points than these are joined into so many micro-clusters first."""
 _SMALLEST = 6
@@ -97,14 +98,22 @@ def _grouped(points: Floats, seed: int) -> bool:
     _, spread, _ = np.linalg.svd(centred, full_matrices=False)
     spread = spread[spread > 1e-6 * spread[0]] / np.sqrt(len(some) - 1)
     rng = np.random.default_rng(seed)
-    clouds = [neighbours(rng.normal(size=(len(some), len(spread))) * spread) for _ in range(_CLOUDS)]
-    here = neighbours(centred)
+    clouds = [rng.normal(size=(len(some), len(spread))) * spread for _ in range(_CLOUDS)]
+    clouds, graphs = [centred, *clouds], [neighbours(cloud) for cloud in (centred, *clouds)]
     for resolution in _TESTED:
-        parted = regions(here, resolution, seed)[1]
-        chance = [regions(cloud, resolution, seed)[1] for cloud in clouds]
-        if parted - np.mean(chance) >= max(_SIGMAS * float(np.std(chance, ddof=1)), _LEAST_GAP):
-            return True
+        found = [regions(graph, resolution, seed) for graph in graphs]
+        tight = [_tightness(cloud, labels) for cloud, (labels, _) in zip(clouds, found, strict=True)]
+        for (here, *chance), least in zip(([q for _, q in found], tight), _LEAST_GAP, strict=True):
+            if here - float(np.mean(chance)) >= max(_SIGMAS * float(np.std(chance, ddof=1)), least):
+                return True
     return False
+
+
+def _tightness(points: Floats, labels: Floats) -> float:
+    """Minus the logarithm of the share of the sum of squares that is left within the groups."""
+    left = float(np.sum((points - _centres(points, np.ones(len(points)), labels)[labels]) ** 2))
+    whole = float(np.sum((points - points.mean(axis=0)) ** 2))
+    return -float(np.log(max(left / max(whole, 1e-300), 1e-9)))
 
 
 def _settled(points: Floats, sizes: Floats, labels: Floats, rounds: int = 5) -> Floats:

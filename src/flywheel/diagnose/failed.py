@@ -107,6 +107,7 @@ def _failure(seen: Interaction, row: dict[str, Any], calibration: Calibration | 
         output=seen.output,
         confidence=seen.confidence,
         model=seen.model,
+        user=seen.user,
         context=seen.context,
     )
 

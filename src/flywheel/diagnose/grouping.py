@@ -13,7 +13,8 @@ import numpy as np
 
 from flywheel.diagnose.clusters import cluster
 from flywheel.diagnose.evidence import Window, context_shares
-from flywheel.diagnose.naming import Described, describe
+from flywheel.diagnose.lineage import trace
+from flywheel.diagnose.naming import Described, crowd, describe
 from flywheel.records import Failure, Mode
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["group"]
 
 EXEMPLARS = 8
-_SAME = 0.35
-"""Least likeness, 0 to 1, at which a group counts as a mode known from earlier spins."""
 _CONTEXT, _OUTPUT, _LABEL = 1.0, 0.25, 0.6
 """Weights of context, answer and label beside the input, whose mean squared length is 1."""
 
@@ -42,37 +41,50 @@ def group(
     task: Task | None = None,
     seed: int = 0,
     window: Window | None = None,
+    beside: Sequence[Any] = (),
 ) -> tuple[list[Mode], dict[str, str]]:
     """Group failures into modes: those of the likeliest first, and the mode of each failure that belongs to one.
 
     What makes failures alike is the input (through `embedder`), the context values that failures have oftener than
     the traffic (`window` tells, else oftener than one another), what the model answered and what the label says.
-    `cluster` says how they are parted. Groups smaller than `settings.min_mode` are no modes.
+    `cluster` says how they are parted, into at most `settings.max_modes` groups. Those of fewer than
+    `settings.min_mode` failures are no modes; nor, where users are logged, those that fewer than `settings.min_users`
+    users share. Texts that are no failures may be given `beside`: a text embedder learns from them, too, which words
+    are alike.
 
     A group that is like a mode of `previous` (its exemplars' inputs in `previous_inputs`: interaction id → input;
-    and its signature) takes over its id, state and history: one-to-one by the Hungarian method. `total` expected
-    failures among `window_size` interactions are divided over the modes by probability.
+    and its signature) takes over its id, state and history: one-to-one by the Hungarian method. A group left over
+    that is as like one taken by another has split from it; an earlier mode left over that is as like a group taken
+    by another has merged into that one. `total` expected failures among `window_size` interactions are divided over
+    the modes by probability.
     """
     found = sorted(found, key=lambda failure: failure.interaction_id)
     if len(found) < max(settings.min_mode, 1):
         return [], {}
     known = [key for mode in previous for key in mode.exemplars if key in previous_inputs]
-    vectors = _scaled(embedder.embed([f.input for f in found] + [previous_inputs[key] for key in known]), len(found))
+    inputs = [f.input for f in found] + [previous_inputs[key] for key in known]
+    learnt = list(beside) if embedder.name == "text" else []
+    vectors = _scaled(embedder.embed(inputs + learnt)[: len(inputs)], len(found))
     shares = context_shares(window) if window is not None else {}
     sides = np.hstack([vectors[: len(found)], _contexts(found, shares), _answers(found, task)])
-    labels = cluster(sides, seed)
+    labels = cluster(sides, seed, settings.max_modes)
     members = [np.flatnonzero(labels == g) for g in range(labels.max() + 1)]
-    members = [rows for rows in members if len(rows) >= settings.min_mode]
+    limit = settings.min_users if any(f.user is not None for f in found) else 1
+    members = [
+        rows
+        for rows in members
+        if len(rows) >= settings.min_mode and (limit < 2 or crowd(found[row] for row in rows) >= limit)
+    ]
     if not members:
         return [], {}
-    described = describe(found, members, shares)
+    described = describe(found, members, shares, limit)
     exemplars = [_typical(sides, rows, found) for rows in members]
-    taken = _match(previous, known, vectors, members, len(found), described)
+    lineage = trace(previous, known, vectors, members, [d.signature for d in described])
     mass = sum(f.probability for f in found) or 1.0
     modes, assigned = [], {}
     for place, rows in enumerate(members):
         count = total * sum(found[row].probability for row in rows) / mass
-        old = taken.get(place)
+        old = lineage.same.get(place)
         mode = Mode(
             id=old.id if old else _new_id(spin, exemplars[place], described[place]),
             name=described[place].name,
@@ -82,10 +94,19 @@ def group(
             signature=described[place].signature,
             first_spin=spin,
             last_spin=spin,
+            split_from=lineage.split.get(place),
+            merged=lineage.merged.get(place, ()),
         )
         if old:
             mode = replace(
-                mode, state=old.state, first_spin=old.first_spin, fixed_in=old.fixed_in, cause=old.cause, risk=old.risk
+                mode,
+                state=old.state,
+                first_spin=old.first_spin,
+                fixed_in=old.fixed_in,
+                cause=old.cause,
+                risk=old.risk,
+                split_from=old.split_from,
+                merged=tuple(dict.fromkeys([*old.merged, *mode.merged])),
             )
         modes.append(mode)
         assigned.update({found[row].interaction_id: mode.id for row in rows})
@@ -139,53 +160,20 @@ def _answers(found: Sequence[Failure], task: Task | None) -> np.ndarray[Any, Any
 
 
 def _typical(points: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], found: Sequence[Failure]) -> list[str]:
-    """Interaction ids nearest to the group's centre, weighted towards the surest failures."""
+    """Interaction ids nearest to the group's centre, weighted towards the surest failures; each of another user as
+    long as there are other users."""
     weight = np.array([found[row].probability for row in rows]) + 1e-9
     centre = np.average(points[rows], axis=0, weights=weight)
     far = np.round(np.linalg.norm(points[rows] - centre, axis=1), 9)
     ids = [found[row].interaction_id for row in rows]
     order = sorted(range(len(rows)), key=lambda i: (far[i], ids[i]))
-    return [ids[i] for i in order[:EXEMPLARS]]
-
-
-def _match(
-    previous: Sequence[Mode],
-    known: Sequence[str],
-    vectors: np.ndarray[Any, Any],
-    members: Sequence[np.ndarray[Any, Any]],
-    n: int,
-    described: Sequence[Described],
-) -> dict[int, Mode]:
-    """Which group is which earlier mode, one-to-one, by where they lie and what sets them apart."""
-    from scipy.optimize import linear_sum_assignment
-
-    if not previous:
-        return {}
-    row_of = {key: n + place for place, key in enumerate(known)}
-    centres = np.array([vectors[rows].mean(axis=0) for rows in members])
-    alike = np.zeros((len(members), len(previous)))
-    for column, mode in enumerate(previous):
-        rows = [row_of[key] for key in mode.exemplars if key in row_of]
-        for place in range(len(members)):
-            overlap = _overlap(described[place].signature, mode.signature)
-            if not rows:
-                alike[place, column] = overlap
-                continue
-            there = vectors[rows].mean(axis=0)
-            lengths = float(np.linalg.norm(centres[place]) * np.linalg.norm(there))
-            near = float(centres[place] @ there) / lengths if lengths > 1e-12 else float(len(members) == 1)
-            alike[place, column] = 0.5 * max(near, 0.0) + 0.5 * overlap
-    pairs = zip(*linear_sum_assignment(-np.round(alike, 9)), strict=True)
-    return {int(place): previous[column] for place, column in pairs if alike[place, column] >= _SAME}
-
-
-def _overlap(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """Weighted Jaccard likeness of two signatures, each scaled to sum 1."""
-    a, b = sum(one.values()) or 1.0, sum(other.values()) or 1.0
-    keys = sorted({*one, *other})
-    both = sum(min(one.get(key, 0.0) / a, other.get(key, 0.0) / b) for key in keys)
-    either = sum(max(one.get(key, 0.0) / a, other.get(key, 0.0) / b) for key in keys)
-    return both / either if either > 0 else 0.0
+    met: Counter[str | None] = Counter()
+    turns = {}
+    for i in order:
+        user = found[rows[i]].user
+        turns[i] = met[user] if user is not None else 0
+        met[user] += 1
+    return [ids[i] for i in sorted(order, key=lambda i: turns[i])[:EXEMPLARS]]
 
 
 def _new_id(spin: int, exemplars: Sequence[str], described: Described) -> str:

@@ -48,6 +48,7 @@ def lifecycle(
                 state=old.state if old else seen.state,
                 fixed_in=old.fixed_in if old else seen.fixed_in,
                 first_spin=old.first_spin if old else seen.first_spin,
+                split_from=old.split_from if old else seen.split_from,
                 whys=seen.whys or (old.whys if old else ()),
             )
         else:

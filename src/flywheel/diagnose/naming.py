@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -20,10 +20,14 @@ import numpy as np
 from flywheel.diagnose.embed import UNTELLING, as_record, as_text, choose_embedder
 from flywheel.records import Failure
 
-__all__ = ["Described", "describe", "say"]
+__all__ = ["Described", "crowd", "describe", "say"]
 
 _TERMS = 3
 _DOMINATES = 0.6
+_COMPARED = 500
+"""The values of a group's records are held against those of about so many others."""
+_SURE = 0.7
+"""Confidence from which an answer is called sure."""
 _WORD = re.compile(r"[^\W_][\w'’-]+", re.UNICODE)
 
 
@@ -44,40 +48,91 @@ class _Trait:
     weight: float
 
 
+def crowd(these: Iterable[Failure]) -> float:
+    """How many users these failures come from: the logged ones, and all without a user together as one.
+
+    Infinite where no user is logged at all, as then nobody can be told apart.
+    """
+    users = {failure.user for failure in these}
+    return math.inf if users <= {None} else float(len(users))
+
+
 def describe(
-    found: Sequence[Failure], members: Sequence[np.ndarray[Any, Any]], shares: Mapping[str, float] | None = None
+    found: Sequence[Failure],
+    members: Sequence[np.ndarray[Any, Any]],
+    shares: Mapping[str, float] | None = None,
+    min_users: int = 1,
 ) -> list[Described]:
     """Name each group; two groups never get the same name.
 
     `members` holds row numbers into `found`; `shares` the traffic's share of each context value, where it is known.
+    No word, answer, label or value enters a name or a signature that fewer than `min_users` users of the group share.
     """
     textual = choose_embedder([f.input for f in found]) == "text"
-    terms = _terms(found, members) if textual else [[] for _ in members]
+    limit = min_users if any(f.user is not None for f in found) else 1
+    terms = _terms(found, members, limit) if textual else [[] for _ in members]
     values = [] if textual else [as_record(f.input) if isinstance(f.input, dict) else {} for f in found]
     named: list[Described] = []
     used: set[str] = set()
+    pictures = not textual and not isinstance(found[0].input, dict)
+    places, outputs = _places(found), Counter(say(f.output) for f in found)
     for place, rows in enumerate(members):
-        rest = np.setdiff1d(np.arange(len(found)), rows, assume_unique=True)
-        group, others = [found[row] for row in rows], [found[row] for row in rest]
-        context = _contexts(group, others, shares or {})
-        answer = _answer(group, others, pictures=not textual and not isinstance(found[0].input, dict))
-        features = _features([values[row] for row in rows], [values[row] for row in rest]) if values else []
+        group = [found[row] for row in rows]
+        context = _contexts(group, places, len(found), shares or {})
+        answer = _answer(group, outputs, len(found), pictures, limit)
+        features: list[_Trait] = []
+        if values:
+            rest = np.setdiff1d(np.arange(len(found)), rows, assume_unique=True)
+            rest = rest[:: max(1, len(rest) // _COMPARED)]
+            features = _features([values[row] for row in rows], [values[row] for row in rest])
         traits = sorted(context + features, key=lambda t: (-t.weight, t.key))
+        if limit > 1:
+            traits = [t for t in traits if crowd(_having(t.key, group, values, rows)) >= limit]
         about = terms[place][:_TERMS]
         options = [_compose(about[:2] or about, traits[:1], answer), _compose(about, traits[:2], answer)]
-        often = Counter(say(f.output) for f in group).most_common(1)[0][0]
-        if often not in options[0].replace(",", " ").split():
-            options += [f"{options[0]}, often as {often}"]
+        options += _apart(options[0], group, limit)
         options += [_compose(terms[place][:more], traits[:more], answer) for more in (4, 6, 8)]
         name = next((option for option in options if option not in used), "")
         number = 2
         while not name or name in used:
-            name = f"{options[0]} ({number})"
+            name = f"{options[0]}, group {number}"
             number += 1
         used.add(name)
         signature = {t.key: t.weight for t in [*terms[place][:12], *traits[:6], *answer]}
         named.append(Described(name, {key: round(weight, 4) for key, weight in sorted(signature.items())}))
     return named
+
+
+def _apart(name: str, group: Sequence[Failure], limit: int) -> list[str]:
+    """What else could tell a group from another of the same name: what it is taken for, what it is, and how surely."""
+    said = name.replace(",", " ").split()
+    options = []
+    for words, values in (
+        ("often as", [(say(f.output), f) for f in group]),
+        ("some are", [(say(f.label), f) for f in group if f.label is not None]),
+    ):
+        for value, n in sorted(Counter(v for v, _ in values).items(), key=lambda pair: (-pair[1], pair[0]))[:2]:
+            if n >= 2 and value not in said and crowd(f for v, f in values if v == value) >= limit:
+                options.append(f"{name}, {words} {value}")
+    sure = [f.confidence for f in group if f.confidence is not None]
+    if sure:
+        options.append(f"{name}, {'surely' if float(np.median(sure)) >= _SURE else 'unsurely'}")
+    return options
+
+
+def _having(
+    key: str, group: Sequence[Failure], values: Sequence[dict[str, Any]], rows: np.ndarray[Any, Any]
+) -> list[Failure]:
+    """The members of a group that have a context value or a value of their record; of a number, those that have one."""
+    name, _, value = key.partition("=")
+    column = key.rpartition(":")[0]
+    here = []
+    for failure, row in zip(group, rows, strict=True):
+        record = values[row] if values else {}
+        held = failure.context.get(name, record.get(name))
+        if (value and held is not None and say(held) == say(value)) or (not value and column):
+            here.append(failure)
+    return here
 
 
 def _compose(terms: Sequence[_Trait], traits: Sequence[_Trait], answer: Sequence[_Trait]) -> str:
@@ -93,8 +148,8 @@ def _compose(terms: Sequence[_Trait], traits: Sequence[_Trait], answer: Sequence
     return " · ".join([said, *strong]) if said else " · ".join(strong) or "other failures"
 
 
-def _terms(found: Sequence[Failure], members: Sequence[np.ndarray[Any, Any]]) -> list[list[_Trait]]:
-    """Per group, terms by class-based TF-IDF: share of the group's texts × log(1 + rarity over all failures)."""
+def _terms(found: Sequence[Failure], members: Sequence[np.ndarray[Any, Any]], limit: int = 1) -> list[list[_Trait]]:
+    """Per group, terms by class-based TF-IDF: share of the group's texts × log(1 + how much oftener than elsewhere)."""
     per_text = [_words(as_text(f.input)) for f in found]
     everywhere = Counter(term for terms in per_text for term in terms)
     out = []
@@ -110,6 +165,12 @@ def _terms(found: Sequence[Failure], members: Sequence[np.ndarray[Any, Any]]) ->
             if share > elsewhere:
                 scored.append(_Trait(term, term, share * math.log(1.0 + share / elsewhere)))
         scored.sort(key=lambda t: (-round(t.weight, 9), t.key))
+        if limit > 1:
+            users: dict[str, set[str | None]] = {}
+            for row in rows:
+                for term in per_text[row]:
+                    users.setdefault(term, set()).add(found[row].user)
+            scored = [t for t in scored if len(users[t.key]) >= limit]
         out.append(_distinct(scored))
     return out
 
@@ -134,30 +195,33 @@ def _words(text: str) -> set[str]:
     return single | pairs
 
 
-def _contexts(group: Sequence[Failure], others: Sequence[Failure], shares: Mapping[str, float]) -> list[_Trait]:
-    def count(these: Sequence[Failure]) -> Counter[str]:
-        return Counter(
-            f"{key}={str(value).lower() if isinstance(value, bool) else value}"
-            for f in these
-            for key, value in f.context.items()
-            if isinstance(value, str | bool)
-        )
+def _places(these: Iterable[Failure]) -> Counter[str]:
+    """How many failures have each context value that names something."""
+    return Counter(
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for f in these
+        for key, value in f.context.items()
+        if isinstance(value, str | bool)
+    )
 
-    here, there = count(group), count(others)
+
+def _contexts(
+    group: Sequence[Failure], everywhere: Counter[str], total: int, shares: Mapping[str, float]
+) -> list[_Trait]:
+    others = total - len(group)
     traits = []
-    for value, n in here.items():
+    for value, n in _places(group).items():
         share = n / len(group)
-        base = (
-            max(shares.get(value, 0.0), (there[value] + 0.5) / (len(others) + 1.0))
-            if others or value in shares
-            else 1.0
-        )
+        elsewhere = (everywhere[value] - n + 0.5) / (others + 1.0)
+        base = max(shares.get(value, 0.0), elsewhere) if others or value in shares else 1.0
         if share >= _DOMINATES and share > 1.3 * base and base < 0.5 and n >= 2:
             traits.append(_Trait(value, value, share * math.log2(share / base)))
     return traits
 
 
-def _answer(group: Sequence[Failure], others: Sequence[Failure], pictures: bool) -> list[_Trait]:
+def _answer(
+    group: Sequence[Failure], everywhere: Counter[str], total: int, pictures: bool, limit: int = 1
+) -> list[_Trait]:
     """What the model says and what people say instead, where one of either dominates."""
     verb = "reads" if pictures else "answered as"
     outputs = Counter(say(f.output) for f in group)
@@ -165,8 +229,11 @@ def _answer(group: Sequence[Failure], others: Sequence[Failure], pictures: bool)
     known = sum(labels.values())
     output, n = min(outputs.items(), key=lambda item: (-item[1], item[0]))
     label, m = min(labels.items(), key=lambda item: (-item[1], item[0])) if labels else ("", 0)
-    one_output, one_label = n / len(group) >= _DOMINATES and n >= 2, known >= 2 and m / known >= _DOMINATES
-    elsewhere = (sum(say(f.output) == output for f in others) + 0.5) / (len(others) + 1.0)
+    one_output = n / len(group) >= _DOMINATES and n >= 2 and crowd(f for f in group if say(f.output) == output) >= limit
+    one_label = known >= 2 and m / known >= _DOMINATES
+    one_label = one_label and crowd(f for f in group if f.label is not None and say(f.label) == label) >= limit
+    others = total - len(group)
+    elsewhere = (everywhere[output] - n + 0.5) / (others + 1.0)
     weight = n / len(group) * max(math.log2(n / len(group) / elsewhere), 0.0) if others else 1.0
     traits = []
     if one_output and one_label and output != label:
@@ -181,7 +248,8 @@ def _answer(group: Sequence[Failure], others: Sequence[Failure], pictures: bool)
         traits.append(_Trait(f"output={output}", f"{verb} {output}", weight))
     elif pictures:
         top = sorted(outputs.items(), key=lambda item: (-item[1], item[0]))[:3]
-        if sum(c for _, c in top) / len(group) >= _DOMINATES:
+        top = [item for item in top if crowd(f for f in group if say(f.output) == item[0]) >= limit]
+        if top and sum(c for _, c in top) / len(group) >= _DOMINATES:
             words = " or ".join([", ".join(o for o, _ in top[:-1]), top[-1][0]] if len(top) > 1 else [top[0][0]])
             traits.append(_Trait(f"output={top[0][0]}", f"{verb} {words}", 0.4))
     return traits
