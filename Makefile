@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-nab bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-drift bench-observe bench-diagnose
+	bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-drift bench-observe bench-diagnose
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -112,6 +112,9 @@ bench-label-errors: $(VENV)/demo.stamp ## Measure which label errors are found, 
 bench-modes: $(VENV)/demo.stamp ## Measure failure modes against known intents, beside KMeans and HDBSCAN (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/modes.py $(ARGS)
 
+bench-slices: $(VENV)/dev.stamp .bench-venv-observe/made.stamp ## Measure slices: exact, fast, found, quiet, beside sliceline (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/slices.py $(ARGS)
+
 bench-nab: $(VENV)/dev.stamp ## Measure the anomaly detector on the Numenta Anomaly Benchmark (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/nab.py $(ARGS)
 
@@ -121,7 +124,7 @@ bench-streams: $(VENV)/dev.stamp ## Measure false alarms and power of anomalies 
 bench-drift: $(VENV)/dev.stamp .bench-venv-observe/made.stamp ## Measure drift reports and the overview, beside Evidently, whylogs and NannyML
 	@$(BIN)/python bench/drift.py $(ARGS)
 
-bench-observe: bench-nab bench-streams bench-templates bench-drift ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
+bench-observe: bench-nab bench-slices bench-streams bench-templates bench-drift ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
 
 bench-diagnose: bench-sentiment bench-causes bench-label-errors bench-modes ## Measure causes, label errors, sentiment and failure modes, beside peers
 
