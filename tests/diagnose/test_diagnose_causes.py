@@ -222,3 +222,35 @@ def test_whys_are_at_most_five_claims_with_numbers_and_repeat_exactly():
 def test_no_examples_yet_is_no_crash(known):
     rng = np.random.default_rng(10)
     assert judge(failing(rng, "b"), known).cause.kind == "data scarcity"
+
+
+INPUTS = {
+    "text": lambda rng: " ".join(rng.choice(["card", "lost", "bank", "rate", "when", "where"], 4)),
+    "chat": lambda rng: [{"role": "user", "content": str(rng.choice(["lost card", "rate?"]))}],
+    "vector with gaps": lambda rng: [None if rng.random() < 0.1 else float(x) for x in rng.normal(size=5)],
+    "record": lambda rng: {"age": None if rng.random() < 0.1 else float(rng.integers(9)), "job": str(rng.integers(3))},
+    "nothing": lambda rng: None,
+    "always the same": lambda rng: [0.0] * 9,
+    "any of these": lambda rng: [None, "lost card", {"age": 3}, [1.0, 2.0]][int(rng.integers(4))],
+}
+LABELS = {
+    "classes": lambda rng: str(rng.choice(["a", "b"])),
+    "a quantity": lambda rng: float(rng.normal()),
+    "free text": lambda rng: f"answer {rng.integers(10**6)}",
+}
+
+
+@pytest.mark.parametrize("of", sorted(LABELS))
+@pytest.mark.parametrize("kind", sorted(INPUTS))
+def test_any_input_and_any_label_gets_probabilities(kind, of):
+    rng = np.random.default_rng(0)
+    for n, m, told in ((0, 4, 1.0), (16, 1, 0.5), (40, 12, 0.5)):
+        known = [Example(id=f"e{k}", input=INPUTS[kind](rng), label=LABELS[of](rng)) for k in range(n)]
+        here = [
+            Failure(interaction_id=f"f{k}", at=AT, probability=0.9, input=INPUTS[kind](rng), output=LABELS[of](rng),
+                    label=LABELS[of](rng) if rng.random() < told else None)
+            for k in range(m)
+        ]  # fmt: skip
+        cause = judge(here, known, champion_answers={e.id: [e.label, None] for e in known}).cause
+        assert sum(cause.probabilities.values()) == pytest.approx(1.0, abs=1e-3)
+        assert cause.remedy
