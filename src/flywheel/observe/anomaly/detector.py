@@ -165,7 +165,7 @@ class AnomalyDetector:
         count, spread = season.count, season.dev + 0.05 * scale
         self.expected, self.spread = (season.mean if count else self._level), spread
         one, two, three, four, five, six = self._rarities
-        surprises = (
+        surprises: tuple[float, ...] = (
             one.surprise(abs(gap) / spread) if count > 3 and spread > 0 else one.unasked(),
             two.surprise(abs(self._run)),
             three.surprise(abs(gap - self._lately)),
