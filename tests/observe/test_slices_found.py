@@ -166,6 +166,18 @@ def test_missing_values_are_a_value_and_ids_are_no_column():
     assert str(one.where) == "device=missing"
 
 
+def test_texts_that_hardly_repeat_do_not_keep_rows_apart():
+    rng, columns = phones(3000)
+    subject = np.where(rng.random(3000) < 0.3, "none", [f"about {row}" for row in range(3000)])
+    table = ibis.memtable({**window(columns).interactions.to_pyarrow().to_pydict(), "subject": subject, "loss": 0.0})
+    coded = encode(table, ["context.device", "subject"])
+    assert len(coded.rows.loss) == 4
+    named = coded.rows.codes[1] == 1
+    assert coded.columns[1].levels == ("none",)
+    assert coded.rows.weight[named].sum() == (subject == "none").sum()
+    assert set(coded.rows.codes[1].tolist()) == {1, -1}
+
+
 def test_nothing_to_say_about_nothing():
     _, columns = phones(500)
     assert slices(window(columns), failing([0.0] * 500)) == []

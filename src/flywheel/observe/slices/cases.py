@@ -83,7 +83,7 @@ def joined(seen: Any, losses: Any, chosen: Sequence[str], seed: int) -> Any:
     part = (rand * 524_287.0 + 0.618034 * seed) % 1.0
     wanted |= {"id": seen.id, "at": seen["at"], "rand": rand, "part": part}
     both = seen.select(**wanted).inner_join(known, [("id", "lost")]).drop("lost")
-    return both.filter(both.loss.notnull(), both.weight > 0)
+    return both.filter(both.loss >= 0, ~both.loss.isnan(), both.weight > 0)
 
 
 def _losses(failing: Failing, window: Any) -> Any:

@@ -27,6 +27,8 @@ RARE = 0.002
 NAMED = 50
 """At most so many categories of a column get one."""
 
+_OTHER = "\x01other"
+
 Array = np.ndarray[Any, Any]
 
 
@@ -48,7 +50,8 @@ class Column:
         """What the engine groups by: the number of the bin (-1 where missing), or the value itself."""
         cell = table[self.name]
         if not self.cuts:
-            return cell
+            # Values without a name are one value to the engine, or a column of texts would keep all rows apart.
+            return (cell.isnull() | cell.isin(self.levels)).ifelse(cell, _OTHER) if cell.type().is_string() else cell
         steps = [(cell >= cut).cast("int16") for cut in self.cuts]
         return sum(steps[1:], steps[0]).fill_null(-1).cast("int16")
 
