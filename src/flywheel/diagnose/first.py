@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -96,22 +97,14 @@ def _product(a: Interval, b: Interval) -> Interval:
         out = 0.0
         for one, end in zip((x, y), ends, strict=True):
             if one.estimate <= 0 or end <= 0:
-                return float("inf")
-            out += _log_ratio(end, one.estimate) ** 2
+                return math.inf
+            out += math.log(end / one.estimate) ** 2
         return float(out**0.5)
 
-    from math import exp
-
-    low = middle * exp(-side(a, b, (a.low, b.low)))
+    low = middle * math.exp(-side(a, b, (a.low, b.low)))
     up = side(a, b, (a.high, b.high))
-    high = a.high * b.high if up == float("inf") else min(a.high * b.high, middle * exp(up))
+    high = a.high * b.high if up == math.inf else min(a.high * b.high, middle * math.exp(up))
     return Interval(round(middle, 4), round(low, 4), round(high, 4), min(a.n, b.n) or b.n)
-
-
-def _log_ratio(a: float, b: float) -> float:
-    from math import log
-
-    return log(a / b)
 
 
 def _scaled(interval: Interval, factor: float) -> Interval:

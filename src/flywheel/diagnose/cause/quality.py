@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.diagnose.cause.views import numbers_of, numeric
+from flywheel.diagnose.cause.views import common_width, numbers_of, numeric
 from flywheel.diagnose.embed import as_record, as_text
 
 __all__ = ["Quality", "qualities"]
@@ -139,9 +139,7 @@ def _misspelt(word: str, vocabulary: Counter[str], near: dict[str, int], own: in
 
 
 def _vectors(known: Sequence[Any], failed: Sequence[Any]) -> tuple[list[str], Array, Array]:
-    from flywheel.diagnose.cause.views import _common_width
-
-    width = _common_width(known)
+    width = common_width(known)
     a, b = numbers_of(known, width), numbers_of(failed, width)
     with np.errstate(all="ignore"):
         centre = np.nan_to_num(np.nanmean(a, axis=0))

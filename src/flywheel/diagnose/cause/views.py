@@ -15,7 +15,7 @@ from flywheel.diagnose.embed import _flat, as_record, as_text, choose_embedder
 if TYPE_CHECKING:
     from flywheel.ports import Embedder
 
-__all__ = ["View", "numbers_of", "view_of"]
+__all__ = ["View", "common_width", "numbers_of", "numeric", "view_of"]
 
 _BUILT_IN = ("text", "features")
 _WIDTH = 64
@@ -54,7 +54,7 @@ def view_of(known: Sequence[Any], failed: Sequence[Any], embedder: Embedder) -> 
         return _dense("vector", both[: len(known)], both[len(known) :])
     if choose_embedder(known) == "text":
         return _of_texts([as_text(one) for one in known], [as_text(one) for one in failed])
-    width = _common_width(known)
+    width = common_width(known)
     if width:
         return _dense("vector", *_reduced(numbers_of(known, width), numbers_of(failed, width)))
     records = [as_record(one) for one in known]
@@ -78,7 +78,7 @@ def _with_gaps(value: Any) -> Any:
     return float("nan") if value is None else value
 
 
-def _common_width(inputs: Sequence[Any]) -> int:
+def common_width(inputs: Sequence[Any]) -> int:
     """The length of the vectors that most inputs are; 0 when most are something else."""
     lengths = Counter(len(flat) for one in inputs if (flat := _flat(_with_gaps(one))) is not None)
     width, n = lengths.most_common(1)[0] if lengths else (0, 0)
