@@ -128,7 +128,7 @@ class Looking(Parts):
         if since >= end:
             raise InvalidConfig(f"the window would begin at {since} and end at {end}. Pass a `since` before `until`")
         before = Span(snapshot, max(first, since - _BEFORE), since)
-        return Span(snapshot, since, until), before if first < since and before.count() else None
+        return Span(snapshot, since, end), before if first < since and before.count() else None
 
     def _page(self, found: Sequence[Observation], window: Span) -> str:
         from flywheel.page.findings import findings_page
