@@ -109,7 +109,8 @@ def sentiment(texts: Sequence[str | None], *, by: str = "vader", **options: Any)
     if not places:
         return np.full(len(which), np.nan)
     scores = np.asarray(plugins.create("sentiments", by, **options).score(list(places)), float)
-    return np.append(np.clip(scores, -1.0, 1.0), np.nan)[np.array(which, int)]
+    found: Array = np.append(np.clip(scores, -1.0, 1.0), np.nan)[np.array(which, int)]
+    return found
 
 
 def turn_text(interactions: Any) -> Any:

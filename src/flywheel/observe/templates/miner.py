@@ -65,7 +65,7 @@ class TemplateMiner:
         shapes = [shape_of(text) for text in texts]
         self._learn(shapes)
         ids = np.array([self._match(shape.tokens) for shape in shapes], np.int64)
-        found = ids[places]
+        found: np.ndarray[Any, Any] = ids[places]
         for one, n in zip(*np.unique(found, return_counts=True), strict=True):
             self._counts[one] += int(n)
         if len(self._known) > _REMEMBERED:
@@ -84,7 +84,8 @@ class TemplateMiner:
 
     def resolve(self, ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """The ids of today for ids of earlier calls."""
-        return np.array([self._root(one) for one in range(len(self._into))], np.int64)[ids]
+        today: np.ndarray[Any, Any] = np.array([self._root(one) for one in range(len(self._into))], np.int64)[ids]
+        return today
 
     def to_json(self) -> str:
         """All it knows, as JSON; masked texts only, no value of a parameter."""
