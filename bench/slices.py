@@ -165,7 +165,7 @@ def searches(folder: Path, only: str) -> list[dict[str, Any]]:
             ask = {"k": 10, "alpha": 0.99, "level": level, "support": support}
             name = f"made up 50,000 x 30 of {values} values, level {level}"
             cases.append((name, lambda v=values: made_up(50_000, 30, v, 2), ask, peer))
-    ask = {"k": 10, "alpha": 0.95, "level": 3, "support": 10_000}
+    ask = {"k": 10, "alpha": 0.99, "level": 3, "support": 5_000}
     cases.append(("made up 1,000,000 x 10 of 10 values, level 3", lambda: made_up(1_000_000, 10, 10, 3), ask, False))
     ask = {"k": 10, "alpha": 0.999, "level": 3, "support": 500}
     cases.append(("the same, smallest slices", lambda: made_up(1_000_000, 10, 10, 3), ask, False))
