@@ -134,3 +134,32 @@ def test_empty_windows_and_odd_settings():
         drift(full, full, minimum=1.5)
     with pytest.raises(InvalidConfig, match="no_such"):
         drift(full, full, columns=["no_such"])
+
+
+def test_windows_of_a_real_folder(tmp_path):
+    import flywheel
+    from flywheel.observe.drift import text_drift
+    from flywheel.observe.rollup import overview, rollup
+
+    rng = np.random.default_rng(0)
+    with flywheel.open(tmp_path, task="classification", release={"registry": "folder"}) as fw:
+        for moved in (0, 1):
+            ids = fw.log_many(
+                {
+                    "at": datetime.fromtimestamp(MONDAY + (moved * 1500 + k) * 600, UTC),
+                    "input": f"where is my {'cash' if moved and k % 2 else 'card'}",
+                    "output": "yes" if rng.random() < 0.7 - 0.3 * moved else "no",
+                    "confidence": float(rng.beta(6, 2)),
+                    "context": {"device": "ios" if k % 3 else "web"},
+                }
+                for k in range(1500)
+            )
+            fw.feedback_many({"interaction_id": id, "rating": -1} for id in ids[::10])
+        whole = fw._fresh_snapshot()
+        cut = whole.seq // 2
+        before, now = whole.window(0, cut), whole.window(cut, whole.seq)
+        assert [one.name for one in drift(now, before)] == ["output"]
+        assert "text.words" in [one.name for one in text_drift(now, before)]
+        days = overview(rollup(whole), "day")
+        assert sum(row["volume"] for row in days) == 3000
+        assert days[0]["negative"] == pytest.approx(0.1, abs=0.01)

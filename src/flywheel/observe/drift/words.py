@@ -81,8 +81,8 @@ def text_drift(
     tests: list[tuple[str, Effect, str, tuple[str, ...]]] = [
         _unknown(old, new, minimum),
         _lengths(old, new, minimum),
-        _mix("text.script", "in another alphabet", *scripts, old, new, minimum),
-        _mix("text.language", "in another language, as small words suggest", *languages, old, new, minimum),
+        _mix("text.script", "in another alphabet", scripts, old, new, minimum),
+        _mix("text.language", "in another language, as small words suggest", languages, old, new, minimum),
     ]
     manner = _manner(old, new, seed)
     evidence = [effect.e for _, effect, _, _ in tests] + [evalue(manner[3])]
@@ -179,8 +179,9 @@ def _lengths(old: _Texts, new: _Texts, minimum: float) -> tuple[str, Effect, str
 
 
 def _mix(
-    name: str, line: str, before: Sequence[str], now: Sequence[str], old: _Texts, new: _Texts, minimum: float
+    name: str, line: str, labelled: Sequence[Sequence[str]], old: _Texts, new: _Texts, minimum: float
 ) -> tuple[str, Effect, str, tuple[str, ...]]:
+    before, now = labelled
     labels = sorted({*before, *now})
     at = {label: place for place, label in enumerate(labels)}
     codes = [np.array([at[value] for value in values], np.int64) for values in (before, now)]
@@ -247,7 +248,7 @@ def _manner(old: _Texts, new: _Texts, seed: int) -> tuple[float, float, float, f
 def _vocabulary(old: _Texts, new: _Texts, alpha: float, build: str) -> list[Observation]:
     """Words and pairs whose share of texts changed: suggested by each half, confirmed on the other."""
     terms = [[{*words, *map(" ".join, pairwise(words))} for words in side.words] for side in (old, new)]
-    tried = [_suggested(*terms, old.half != half, new.half != half) for half in (0, 1)]
+    tried = [_suggested(terms[0], terms[1], old.half != half, new.half != half) for half in (0, 1)]
     has = [_holders(some, {*tried[0], *tried[1]}) for some in terms]
     held: dict[str, list[tuple[Effect, float]]] = {}
     for half in (0, 1):
@@ -269,8 +270,8 @@ def _vocabulary(old: _Texts, new: _Texts, alpha: float, build: str) -> list[Obse
     kept.sort(key=lambda k: -abs(moves[k]))
     lines = []
     for k in kept[: 2 * TOLD]:
-        p, q = (len(index[names[k]]) / len(side.texts) for index, side in zip(has, (old, new), strict=True))
-        lines.append(f"{names[k]!r} {p:.1%} → {q:.1%} of the texts")
+        share_p, share_q = (len(index[names[k]]) / len(side.texts) for index, side in zip(has, (old, new), strict=True))
+        lines.append(f"{names[k]!r} {share_p:.1%} → {share_q:.1%} of the texts")
     top = kept[0]
     best = max((effect for effect, _ in held[names[top]]), key=lambda effect: effect.e)
     sign = 1.0 if moves[top] > 0 else -1.0
