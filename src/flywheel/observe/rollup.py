@@ -91,7 +91,9 @@ def _latencies(fresh: Any) -> dict[int, tuple[list[int], list[int]]]:
     held = held.select(hour=block_of(held, Blocks("time", HOUR)), bin=place)
     found = held.group_by(["hour", "bin"]).aggregate(n=held.count()).order_by(["hour", "bin"]).to_pyarrow()
     hours, bins, counts = (found[name].to_numpy() for name in ("hour", "bin", "n"))
-    starts = np.flatnonzero(np.diff(hours, prepend=hours[:1] - 1)) if len(hours) else np.zeros(0, int)
+    if not len(hours):
+        return {}
+    starts = np.flatnonzero(np.diff(hours, prepend=hours[0] - 1))
     ends = np.append(starts[1:], len(hours))
     return {int(hours[a]): (bins[a:b].tolist(), counts[a:b].tolist()) for a, b in zip(starts, ends, strict=True)}
 

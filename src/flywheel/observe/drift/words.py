@@ -338,7 +338,8 @@ def _suggested(old: list[set[str]], new: list[set[str]], kept_old: Array, kept_n
         return []
     y, x = np.array([before[t] for t in names], float), np.array([now[t] for t in names], float)
     prior = (y + x) / (n + m) * PRIOR
-    odds = np.log((x + prior) / (m + PRIOR - x - prior)) - np.log((y + prior) / (n + PRIOR - y - prior))
+    # A term may be in every text: half a text without it keeps its odds finite.
+    odds = np.log((x + prior) / (m + PRIOR + 0.5 - x - prior)) - np.log((y + prior) / (n + PRIOR + 0.5 - y - prior))
     z = odds / np.sqrt(1 / (x + prior) + 1 / (y + prior))
     order = sorted(range(len(names)), key=lambda k: (-abs(z[k]), names[k]))
     return [names[k] for k in order[:TRIED] if abs(z[k]) > 3]
