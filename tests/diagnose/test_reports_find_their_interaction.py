@@ -84,6 +84,16 @@ def test_what_was_never_logged_is_not_found(seen) -> None:
     assert wrong == 0
 
 
+def test_that_something_was_logged_just_before_is_not_enough() -> None:
+    hourly = ibis.memtable([{**ROWS[n], "at": AT - timedelta(hours=n)} for n in range(48)], schema=SCHEMA)
+    (best, *_) = propose(hourly, Clues(when=AT + timedelta(minutes=2), what="it went wrong"))
+    assert best.interaction_id == "i00000"  # the only one near: likely, as long as nothing speaks against it
+    found = propose(hourly, Clues(when=AT + timedelta(minutes=2), near="umbrella weather sunshine picnic lake swan"))
+    assert all(one.score < SURE for one in found)
+    found = propose(hourly, Clues(when=AT + timedelta(minutes=2), session="s-none", user="u-none"))
+    assert all(one.score < SURE for one in found)
+
+
 @pytest.mark.slow
 def test_what_is_said_to_be_sure_is_right(seen) -> None:
     """Reports half an hour later on average, quoting half of the words, some with the user: sure ones are right."""
