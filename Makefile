@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-drift bench-observe bench-diagnose
+	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-drift bench-observe bench-diagnose
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -97,6 +97,9 @@ bench-recorder: $(VENV)/dev.stamp .bench-venv/made.stamp ## Measure what recordi
 	@.bench-venv-observe/bin/python -m pip --disable-pip-version-check --quiet install -r bench/peers-observe.txt
 	@touch $@
 
+bench-alarms: $(VENV)/demo.stamp .bench-venv-observe/made.stamp ## Measure false alarms, delays, and accuracy without labels beside NannyML (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/alarms.py $(ARGS)
+
 bench-templates: $(VENV)/demo.stamp .bench-venv-observe/made.stamp ## Measure log templates beside drain3 (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/templates.py $(ARGS)
 
@@ -124,7 +127,7 @@ bench-streams: $(VENV)/dev.stamp ## Measure false alarms and power of anomalies 
 bench-drift: $(VENV)/dev.stamp .bench-venv-observe/made.stamp ## Measure drift reports and the overview, beside Evidently, whylogs and NannyML
 	@$(BIN)/python bench/drift.py $(ARGS)
 
-bench-observe: bench-nab bench-slices bench-streams bench-templates bench-drift ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
+bench-observe: bench-alarms bench-nab bench-slices bench-streams bench-templates bench-drift ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
 
 bench-diagnose: bench-sentiment bench-causes bench-label-errors bench-modes ## Measure causes, label errors, sentiment and failure modes, beside peers
 
