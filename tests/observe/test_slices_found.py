@@ -12,6 +12,7 @@ from slice_window import START, failing, phones, window
 from flywheel.errors import InvalidConfig
 from flywheel.observe.judged import judged
 from flywheel.observe.slices import encode, slices
+from flywheel.observe.slices.cases import cases
 from flywheel.observe.slices.choose import choose
 from flywheel.observe.slices.rows import as_rows
 
@@ -93,6 +94,19 @@ def test_neighbouring_bins_of_a_number_are_one_condition():
     assert name == "amount"
     edges = [float(edge) for edge in value.split(" to ")]
     assert edges == [pytest.approx(low, rel=0.05), pytest.approx(high, rel=0.05)]
+
+
+def test_what_only_the_choosing_half_shows_is_not_told():
+    rng, columns = phones(8000)
+    seen = window(columns)
+    inside, loss = broken(columns, rng, 0.5)
+    halved = cases(seen, failing(loss)).table.select("id", "second").to_pyarrow().to_pydict()
+    second = dict(zip(halved["id"], halved["second"], strict=True))
+    half = np.array([second[f"i{row}"] for row in range(8000)])
+    assert 0.45 < half.mean() < 0.55
+    calm = (rng.random(8000) < 0.08).astype(float)
+    assert slices(seen, failing(np.where(inside & half, calm, loss))) == []
+    assert slices(seen, failing(np.where(inside & ~half, calm, loss))) == []
 
 
 def test_what_few_users_share_is_not_told():
