@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import balanced, served
 
+from flywheel.records import Mode
 from flywheel.server.form import form_headers, form_page, snippet
 
 
@@ -92,6 +93,20 @@ def test_a_budget_holds_for_reports(tmp_path: Path) -> None:
         answers = [client.post("/v1/reports", json={"what": f"wrong {n}"}) for n in range(3)]
         assert [answer.status_code for answer in answers] == [200, 429, 429]
         assert int(answers[1].headers["retry-after"]) >= 1
+
+
+def test_a_chain_of_whys_is_read_and_answered(tmp_path: Path) -> None:
+    with served(tmp_path / "a") as (client, (fw,)):
+        fw.log(input="q", output="a")
+        fw._store.state.save_modes([Mode(id="m1", name="cards", last_spin=1)])
+        (asked,) = client.get("/v1/modes/m1/whys").json()["whys"]
+        assert asked["kind"] == "open"
+        said = client.post("/v1/modes/m1/whys/1", json={"answer": "Ask ana@example.org"})
+        assert said.json()["whys"][0]["answer"] == "Ask [email]"
+        assert said.json()["whys"][0]["by"] == "this machine"
+        assert client.post("/v1/modes/m1/whys/5", json={"answer": "x"}).status_code == 404
+        assert client.post("/v1/modes/m1/whys/1", json={"answer": "  "}).status_code == 422
+        assert client.get("/v1/modes/m9/whys").status_code == 404
 
 
 # --- the form ---

@@ -1,4 +1,4 @@
-"""Blameless reports over HTTP: file one, ask what became of it by its token, list them, and the form to embed."""
+"""What people tell each other, over HTTP: blameless reports, the form to file them, and the whys of a failure mode."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Body, Path, Query
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flywheel.errors import InvalidRecord, NotFound, Undecodable, UnsupportedMedia
-from flywheel.records import Report, to_dict
+from flywheel.records import Report, WhyChain, to_dict
 from flywheel.server.accept import room
 from flywheel.server.act import who
 from flywheel.server.bodies import media_type, read_body
@@ -53,7 +53,8 @@ async def file(request: Request) -> Response:
     queue, access = request.app.state.queue, request.state.access
     spend = room(request)
     about = said.pop("interaction_id", None)
-    filed = await queue.write(lambda: access.wheel.report(interaction=about, **said))
+    store = queue.write if about is not None else queue.run  # looking for the interaction must hold up no record
+    filed = await store(lambda: access.wheel.report(interaction=about, **said))
     spend(1)
     return JSONResponse({"id": filed.id, "token": filed.token, "state": "received", "line": filed.line})
 
@@ -150,3 +151,26 @@ async def form(request: Request) -> Response:
     wheels = request.app.state.wheels.values()
     origins = dict.fromkeys(origin for wheel in wheels for origin in wheel.config.reports.embed_on)
     return Response(form_page(), media_type="text/html", headers=form_headers(origins))
+
+
+@routes.get(
+    "/v1/modes/{id}/whys", scope="read", summary="Why a mode fails", response_model=WhyChain, responses=PROBLEMS
+)
+async def whys(request: Request, id: _Id) -> Response:
+    """The chain of whys: tested claims, what people said, and what is asked of them."""
+    wheel, queue = request.state.access.wheel, request.app.state.queue
+    return JSONResponse(to_dict(await queue.run(lambda: wheel.why(id))))
+
+
+@routes.post(
+    "/v1/modes/{id}/whys/{number}", scope="label", summary="Answer a why", response_model=WhyChain, responses=PROBLEMS
+)
+async def answer(
+    request: Request,
+    id: _Id,
+    number: Annotated[int, Path(ge=1, le=9)],
+    answer: Annotated[str, Body(embed=True, min_length=1, max_length=2000)],
+) -> Response:
+    """Answer or correct one why, by its number from 1; one past the end adds one."""
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
+    return JSONResponse(to_dict(await queue.run(lambda: wheel.answer_why(id, number, answer, by=by))))
