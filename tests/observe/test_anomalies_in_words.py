@@ -51,7 +51,7 @@ def test_quiet_streams_stay_quiet(n):
     assert sum(found.values()) <= 14, found  # of 280: 5 %
 
 
-@pytest.mark.parametrize("kind", ["season", "skewed"])
+@pytest.mark.parametrize("kind", ["season", "skewed", "rare"])
 def test_a_few_quiet_streams_stay_quiet(kind):
     rng = np.random.default_rng(12)
     assert sum(bool(anomalies(hourly(stream(kind, 500, rng)), kind)) for _ in range(12)) <= 1
@@ -106,6 +106,15 @@ def test_nights_without_traffic_are_no_flat_lines():
     found = anomalies(hourly(counts), "volume")
     assert len(found) >= 1
     assert 900 <= (found[0].since - BEGIN) / timedelta(hours=1) <= 960
+
+
+def test_closed_on_sundays_is_no_flat_line():
+    hours = np.arange(24 * 7 * 8)
+    open_hours = np.random.default_rng(10).normal(50, 5, len(hours))
+    closed = hours // 24 % 7 == 6
+    found = anomalies(hourly(np.where(closed, 0.5, open_hours)), "load")
+    late = [one for one in found if one.since >= BEGIN + timedelta(days=21) and "same value" in one.line]
+    assert late == []
 
 
 def test_an_outage_of_counts_is_found_and_chance_is_not():

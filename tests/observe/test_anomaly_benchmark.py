@@ -43,10 +43,11 @@ def fall(position):
         ([20], -1.0 - 0.11),  # before every window: the full price
         ([5], -1.0),  # while learning: nothing
         ([50], -1.0 + 0.11 * fall(1 / 9)),  # just after: cheap
+        ([70], -1.0 + 0.11 * fall(21 / 9)),
         ([77], -1.0 - 0.11),  # three widths after: the full price
         ([40, 20, 30], 1.0 - 0.22),
     ],
-    ids=["silent", "first", "several", "middle", "last", "before", "learning", "after", "long-after", "mixed"],
+    ids=["silent", "first", "several", "middle", "last", "before", "learning", "after", "later", "long-after", "mixed"],
 )
 def test_one_window_by_hand(alarms, expected):
     corpus = nab.Corpus([made([(40, 49)])])
