@@ -70,3 +70,18 @@ def test_what_comes_late_reopens_its_window():
     assert (before[0]["volume"], after[0]["volume"]) == (2, 4)
     assert after[0]["confidence"] == pytest.approx(0.5)
     assert before[1] == after[1]
+
+
+def test_sentiment_of_comments_counts_where_the_interaction_happened():
+    window = labelled([0, 0, 0], minutes=[1, 2, 61], told=[False, False, False])
+    comments = {
+        "interaction_id": ["i0", "i1", "i1"],
+        "kind": ["comment"] * 3,
+        "text": ["I love it, great!", "I love it, great!", "this is awful, I hate it"],
+        "seq": [10, 11, 12],
+    }
+    rest = {name: [None] * 3 for name in ("value", "source", "propensity", "number")}
+    told = ibis.memtable(comments | rest, schema=window.feedback.schema())
+    first, second = metrics(SimpleNamespace(interactions=window.interactions, feedback=told), "hour")
+    assert 0 < first["sentiment"] < 0.6
+    assert second["sentiment"] is None

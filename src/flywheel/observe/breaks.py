@@ -105,7 +105,7 @@ def _coarser(seen: Levels) -> Levels:
     if size <= 1:
         return seen
     group = np.arange(seen.values.size) // size
-    mass = np.bincount(group, seen.volume)
+    mass = np.asarray(np.bincount(group, seen.volume), dtype=np.float64)
     return replace(
         seen,
         step=seen.step * size,

@@ -75,4 +75,4 @@ def _curve(mass: Floats, hits: Floats) -> Floats:
     shares = isotonic_regression(hits[there] / mass[there], weights=mass[there]).x
     if there.all():
         return np.asarray(shares)
-    return np.interp(np.arange(mass.size), np.flatnonzero(there), shares)
+    return np.asarray(np.interp(np.arange(mass.size), np.flatnonzero(there), shares))

@@ -79,7 +79,9 @@ class PerformanceEstimator:
         """The share of right answers in the reference."""
 
     @classmethod
-    def fit(cls, scores: Any, right: Any, features: Any = None, *, weight: Any = None, seed: int = 0) -> Any:
+    def fit(
+        cls, scores: Any, right: Any, features: Any = None, *, weight: Any = None, seed: int = 0
+    ) -> PerformanceEstimator:
         """Learn from n judged answers in order of time.
 
         `scores` are confidences (any numbers: only their order counts), `right` booleans, `features` n × columns of

@@ -116,7 +116,8 @@ def _finding(
     alarm = monitor.alarm
     now = monitor.recent() if alarm else whole
     since = monitor.since if alarm and isinstance(monitor.since, datetime) else None
-    spread = 1.959964 * np.sqrt(base * (1 - base) / monitor.reference.effective) if _counted(monitor) else 0.0
+    known = monitor.reference
+    spread = 1.959964 * np.sqrt(base * (1 - base) / known.effective) if isinstance(known, Tally) else 0.0
     effect = now.estimate - base
     whom = f" where {Slice(tuple(where.items()))}" if where else ""
     verb = "are expected to fail" if felt else "fail"
@@ -148,10 +149,6 @@ def _finding(
         query=query_of(lambda seen, told: _question(seen, told, where, felt, every), window),
         chart=_chart(rates, since),
     )
-
-
-def _counted(monitor: RiskMonitor) -> bool:
-    return isinstance(monitor.reference, Tally)
 
 
 def _evidence(monitor: RiskMonitor, whole: Interval) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ def _contrasts(rest: Floats, days: list[int], block: _Block) -> Floats:
     there = (~np.isnan(rows[:, inside])).sum(axis=1) * 2 >= block.length
     rows = rows[there]
     found = np.array([np.nanmean(row[inside]) - np.nanmean(row[~inside]) for row in rows])
-    return found[~np.isnan(found)]
+    return np.asarray(found[~np.isnan(found)])
 
 
 def _search(rest: Floats, days: list[int]) -> _Block | None:

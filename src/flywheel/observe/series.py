@@ -40,7 +40,8 @@ def metrics(
     is counted where the interaction happened, not when the feedback came), `feedback` (share with any),
     `confidence` (mean), `latency_p50` and `latency_p95` in milliseconds; None where nothing was measured. From
     trusted labels come `failures` (the share of wrong answers among all, each label weighted by 1 / propensity),
-    `failures_low` and `failures_high` (its 95 % interval) and `labels` (how many there are).
+    `failures_low` and `failures_high` (its 95 % interval) and `labels` (how many there are); from comments, `sentiment`
+    (mean, -1 to 1).
 
     `where` keeps the interactions with these values: `{"device": "ios"}` or `{"context.device": "ios", "model": "7"}`.
     `by` gives a row per window and value of a column, under the column's name. What arrives late counts in the window
@@ -62,9 +63,11 @@ def metrics(
         latency_p95=seen.latency_ms.approx_quantile(0.95),
     )
     found: list[dict[str, Any]] = rows.order_by(keys).to_pyarrow().to_pylist()
-    known = _failures(cut, every, keys)
+    known, felt = _failures(cut, every, keys), _feelings(cut, every, keys)
     for row in found:
-        row.update(known.get(tuple(row[key] for key in keys), _UNJUDGED))
+        window = tuple(row[key] for key in keys)
+        row.update(known.get(window, _UNJUDGED))
+        row["sentiment"] = felt.get(window)
         if column is not None and by is not None and by != column:
             row[by] = row.pop(column)
     return found
@@ -97,6 +100,31 @@ def _failures(cut: Seen, every: str, keys: tuple[str, ...]) -> dict[tuple[Any, .
             "labels": row["labels"],
         }
     return found
+
+
+def _feelings(cut: Seen, every: str, keys: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
+    """The mean sentiment of comments by window; each distinct comment is read once."""
+    f = cut.feedback
+    if "text" not in f.columns:
+        return {}
+    names = dict.fromkeys(("id", "at", *keys[1:]))
+    said = f.filter((f.kind == "comment") & f.text.notnull()).select("interaction_id", comment=f.text)
+    joined = cut.interactions.select(*names).inner_join(said, [("id", "interaction_id")])
+    counts = joined.group_by([joined["at"].truncate(EVERY[every]).name("at"), *keys[1:], "comment"])
+    rows = counts.aggregate(n=joined.count()).to_pyarrow()
+    if not rows.num_rows:
+        return {}
+    from flywheel.observe.sentiment import sentiment
+
+    sums: dict[tuple[Any, ...], list[float]] = {}
+    scores = sentiment(rows.column("comment").to_pylist()).tolist()
+    windows = zip(*(rows.column(key).to_pylist() for key in keys), strict=True)
+    for window, n, score in zip(windows, rows.column("n").to_pylist(), scores, strict=True):
+        if not math.isnan(score):
+            found = sums.setdefault(window, [0.0, 0.0])
+            found[0] += n * score
+            found[1] += n
+    return {window: total / n for window, (total, n) in sums.items()}
 
 
 def wilson(share: float, n: float, z: float = 1.959964) -> tuple[float, float]:
