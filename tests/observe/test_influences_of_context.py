@@ -24,12 +24,11 @@ def test_only_the_network_matters_though_old_devices_fail_more_too():
     assert one.interval.low < 0.12 < one.interval.high
     assert one.interval.high - one.interval.low < 0.09
     assert one.line.startswith(f"network=3g adds {one.effect * 100:.1f} points of failures beside network=wifi")
-    assert one.alarm
     assert any("Held alike: network, device, locale" in line for line in one.evidence)
     assert one.chart["x"] == ["3g", "4g"]
 
 
-def test_a_value_that_saves_failures_is_told_and_is_no_alarm():
+def test_a_value_that_saves_failures_is_told():
     rng, columns = phones(12000)
     wifi = columns["context.network"] == "wifi"
     found = influences(window(columns), failing((rng.random(12000) < 0.08 + 0.12 * wifi).astype(float)))

@@ -35,7 +35,7 @@ def test_the_slice_is_named_and_its_figures_are_the_other_half():
     assert one.reference == pytest.approx(0.08, abs=0.015)
     assert one.interval.low < 0.22 < one.interval.high
     assert 0.4 * inside.sum() < one.n < 0.6 * inside.sum()
-    assert one.alarm
+    assert not one.alarm
     assert one.chart["y"] == [pytest.approx(one.value, abs=1e-5), pytest.approx(one.reference, abs=1e-5)]
 
 

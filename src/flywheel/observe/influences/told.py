@@ -45,7 +45,8 @@ def influences(
     chosen on the earlier 60 % of the window and measured again on the rest: told are those that change the rate by at
     least `least` (or by the overall rate, where that is smaller) there too, in the same direction, by a test at `alpha`
     over all that were chosen (Holm), with rows of one user and of one stretch of time taken together. Effects are
-    against each column's commonest value. Only what adds failures, surely and by that much, is an alarm.
+    against each column's commonest value. None is an alarm: it says what drives failures, not
+    that anything has changed.
 
     The model works on counts by combination of values, made in the engine, however many interactions there are; where
     there are hardly two alike, on a `sample` of them. `columns` names what to look at instead.
@@ -76,7 +77,7 @@ def influences(
     told = []
     for (terms, way), m, holds, p in zip(found, measured, sure, chances, strict=True):
         if holds and way * m.effect.size >= worth:
-            told.append(_say(window, failing, again, terms, m, (float(p), len(found), worth, seed), twins))
+            told.append(_say(window, failing, again, terms, m, (float(p), len(found), seed), twins))
     return sorted(told, key=lambda one: (-(one.effect or 0.0), one.name))
 
 
@@ -86,10 +87,10 @@ def _say(
     again: Later,
     terms: Terms,
     m: Measured,
-    facts: tuple[float, int, float, int],
+    facts: tuple[float, int, int],
     twins: dict[str, list[str]],
 ) -> Observation:
-    p, asked, worth, seed = facts
+    p, asked, seed = facts
     planned, part, effect = again.planned, again.part, m.effect
     where = _slice(planned, terms[0][1])
     beside = _slice(planned, terms[1][1])
@@ -130,7 +131,6 @@ def _say(
         effect=effect.size,
         interval=interval,
         n=m.n,
-        alarm=interval.low >= worth,
         where=where,
         evidence=tuple(evidence),
         query=query_of(_counts(planned, failing, seed, part.since), window),

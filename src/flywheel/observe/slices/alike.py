@@ -94,7 +94,7 @@ def vector_slices(
             names = [lines["id"][int(i)] for i in typical[:EXEMPLARS]]
             terms = _terms([words.get(i, "") for i in lines["id"]], group == one)
             rate = float(loss[first & (group == one)].mean())
-            out.append(_told(window, m, (len(candidates), worth, rate), terms, names, mixture, one))
+            out.append(_told(window, m, (len(candidates), rate), terms, names, mixture, one))
     return sorted(out, key=lambda o: (-(o.effect or 0.0), o.name))
 
 
@@ -188,13 +188,13 @@ def _terms(texts: list[str], inside: Array) -> list[str]:
 def _told(
     window: Seen,
     one: Confirmed,
-    facts: tuple[int, float, float],
+    facts: tuple[int, float],
     terms: list[str],
     typical: list[str],
     mixture: Mixture,
     component: int,
 ) -> Observation:
-    asked, worth, rate = facts
+    asked, rate = facts
     where = Slice((("about", ", ".join(terms)),)) if terms else Slice((("like", typical[0]),))
     effect = one.effect
     answer = ""
@@ -222,7 +222,6 @@ def _told(
         effect=effect.estimate,
         interval=effect,
         n=one.n,
-        alarm=effect.low >= worth,
         where=where,
         evidence=evidence,
         query=query_of(build, window),

@@ -47,8 +47,8 @@ def slices(
     of the users (else sessions, else interactions) and told only when the other half confirms them: a risk difference
     above 0 by a test that allows for users and stretches of time, at `alpha` over all `k` (Holm), of at least `least`
     (or the overall rate, where that is smaller). What another slice explains is left out, and so is what fewer than
-    `min_users` users share. Everything said about a slice is measured on the half that did not choose it. A slice is an
-    alarm when even the low end of its interval is at least `least`.
+    `min_users` users share. Everything said about a slice is measured on the half that did not choose it. A slice says
+    where, not that anything has changed: none is an alarm.
 
     Work on the rows is counted in the engine; see `encode` for when a sample of them is searched instead.
     """
@@ -78,7 +78,7 @@ def slices(
         if holds and many and one.effect.estimate >= worth
     ]
     kept = _own(known, coded, kept)
-    return [_told(window, failing, known, coded, chosen, one, (worth, len(found), seed)) for chosen, one in kept]
+    return [_told(window, failing, known, coded, chosen, one, (len(found), seed)) for chosen, one in kept]
 
 
 def _as_seen(known: Cases, coded: Coded) -> Rows:
@@ -127,9 +127,9 @@ def _told(
     coded: Coded,
     chosen: Chosen,
     one: Confirmed,
-    facts: tuple[float, int, int],
+    facts: tuple[int, int],
 ) -> Observation:
-    worth, candidates, seed = facts
+    candidates, seed = facts
     where = Slice(
         tuple((coded.columns[c].label, coded.columns[c].text(low, high)) for c, low, high in chosen.conditions)
     )
@@ -156,7 +156,6 @@ def _told(
         effect=effect.estimate,
         interval=effect,
         n=one.n,
-        alarm=effect.low >= worth,
         since=since,
         until=until,
         where=where,
