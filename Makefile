@@ -51,8 +51,9 @@ types: $(VENV)/dev.stamp ## Check types, strictly
 contracts: $(VENV)/dev.stamp ## Check that the rooms only import in one direction
 	@$(BIN)/lint-imports
 
-examples: $(VENV)/dev.stamp ## Run the chatbot example, shortened
+examples: $(VENV)/dev.stamp ## Run the chatbot example, shortened, and the dialect example
 	@$(BIN)/python examples/chatbot/chatbot.py --spins 2
+	@$(BIN)/python examples/dialect/dialect.py
 
 bench-demo: $(VENV)/demo.stamp ## Measure flywheel against random labels and a frozen model, over seeds
 	@$(BIN)/python bench/demo.py $(ARGS)

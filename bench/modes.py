@@ -210,7 +210,7 @@ def stability(texts: list[str], truth: list[str], seeds: int) -> dict[str, Any]:
         splits.append(sum(mode.split_from is not None for mode in second))
         merges.append(sum(len(mode.merged) for mode in second))
         print(
-            f"  seed {seed}: {counted[-1]} modes, {kept[-1]:.0%} of texts keep an id, {same[-1]:.0%} of ids mean the same"
+            f"  seed {seed}: {counted[-1]} modes, {kept[-1]:.0%} of texts keep an id, {same[-1]:.0%} mean the same"
         )
     return {
         "texts_in_modes_that_kept_their_id": round(float(np.mean(kept)), 4),
