@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from flywheel.observe.breaks import changes, segments
+from flywheel.observe.seasons import departures, patterns
 
 START = datetime(2026, 4, 20, tzinfo=UTC)
 
@@ -97,3 +98,19 @@ def test_short_constant_and_long_series():
     assert changes(stream(300, noise=0.0), "confidence") == []
     (found,) = changes(stream(9000, fall=0.05, at=5000), "confidence")
     assert abs(found.since - START - timedelta(hours=5000)) <= timedelta(hours=9)
+
+
+def test_errors_that_are_rare_are_neither_changes_nor_departures():
+    told = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        rows = stream(24 * 30, seed=seed)
+        for row in rows:
+            row["errors"] = rng.binomial(row["volume"], 0.002) / row["volume"]
+        told += len(changes(rows, "errors")) + len(departures(rows, "errors")) + len(patterns(rows, "errors"))
+        for row in rows[400:]:
+            row["errors"] = rng.binomial(row["volume"], 0.03) / row["volume"]
+        (found,) = changes(rows, "errors")
+        assert abs(found.since - START - timedelta(hours=400)) <= timedelta(hours=12)
+        assert departures(rows, "errors")
+    assert told <= 1

@@ -54,6 +54,8 @@ def changes(
     values = _without_hours(seen)
     weight = _weights(seen)
     noise = _noise(values, seen)
+    if kind.unit == "%":
+        noise = max(noise, _chance(seen))
     bounded = _bounded(values)
     cuts = segments(bounded, weight=weight, noise=noise, shortest=_SHORTEST.get(seen.step, 6), alpha=alpha)
     cuts = _worth_telling(cuts, bounded, weight, kind)
@@ -158,15 +160,29 @@ def _noise(values: Floats, seen: Levels) -> float:
     near = float(np.median(np.abs(np.diff(values))))
     far = float(np.median(np.abs(values[2:] - values[:-2])))
     tie = float(np.clip((far / near) ** 2 - 1 - values.size**-0.5, 0.0, 0.95)) if near > 0 else 0.0
-    white = (1.4826 * near) ** 2 / 2 / (1 - tie)
+    white = _square(np.diff(values)) / 2 / (1 - tie)
     found = [white * (1 + tie) / (1 - tie)]
     daily = round(timedelta(days=1) / seen.step)
     for length in {8, daily}:
         if length > 1 and values.size >= 20 * length:
             parts = values[: values.size // length * length].reshape(-1, length).mean(axis=1)
-            found.append((1.4826 * float(np.median(np.abs(np.diff(parts))))) ** 2 / 2 * length)
+            found.append(_square(np.diff(parts)) / 2 * length)
     floor = 1e-12 * (1 + float(np.median(np.abs(values))) ** 2)
     return max(*found, floor)
+
+
+def _chance(seen: Levels) -> float:
+    """The variance of a share by chance alone, where it is highest; half of the steps may have seen nothing at all."""
+    parts = np.array_split(np.arange(seen.values.size), min(10, seen.values.size // 4))
+    top = max(float(np.average(seen.values[part], weights=seen.volume[part])) for part in parts)
+    share = min(max(top, 0.0), 0.5)
+    return share * (1 - share) / float(np.median(seen.volume))
+
+
+def _square(steps: Floats) -> float:
+    """The mean square of differences, by their median; plainly, where most are 0 (errors that come once a day)."""
+    middle = float(np.median(np.abs(steps)))
+    return (1.4826 * middle) ** 2 if middle > 0 else float((steps**2).mean())
 
 
 def _means(values: Floats, weight: Floats, cuts: list[int]) -> list[tuple[float, float]]:

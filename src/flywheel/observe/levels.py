@@ -74,6 +74,7 @@ class Levels:
     """Steps since the first."""
     values: Floats
     volume: Floats
+    """How many interactions are behind each value; of failures, how many labels."""
 
     @property
     def day(self) -> Any:
@@ -105,7 +106,8 @@ def levels(
         if name not in row:
             raise InvalidConfig(f"There is no metric {name!r}; the rows have {', '.join(sorted(row))}")
         if row[name] is not None:
-            kept.append((utc(row["at"]), float(row[name]), float(row.get("volume") or 1.0)))
+            behind = row.get("labels" if name == "failures" else "volume") or 1.0
+            kept.append((utc(row["at"]), float(row[name]), float(behind)))
     kept.sort(key=lambda one: one[0])
     if hourly and every == "minute":
         kept, every = _by_hour(kept, name), "hour"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -122,7 +122,8 @@ def departures(
         return []
     known = [_block_of(one) for one in patterns(held, name, every=every, zone=zone)]
     blocks = known or [_Block("every day", start, 6) for start in (0, 6, 12, 18)]
-    tests = [test for block in blocks for test in _tests(table, days, block, kind)]
+    behind, _ = _days(replace(seen, values=seen.volume))
+    tests = [test for block in blocks for test in _tests(table, behind, days, block, kind)]
     kept = _holm(tests, alpha)
     return [_departure(name, kind, run, bool(known), seen, query) for run in _runs(kept)]
 
@@ -306,13 +307,17 @@ def _block_of(pattern: Observation) -> _Block:
     return _Block(when, start, length)
 
 
-def _tests(table: Floats, days: list[int], block: _Block, kind: Measure) -> list[_Test]:
-    """Each day's block against the same block in the six weeks before."""
+def _tests(table: Floats, behind: Floats, days: list[int], block: _Block, kind: Measure) -> list[_Test]:
+    """Each day's block against the same block in the six weeks before.
+
+    A share of few cases jumps by itself: it must also be more than a binomial of the past share would give.
+    """
     right = np.flatnonzero(_in_class(days, block.when))
     inside = table[right][:, block.hours]
     there = (~np.isnan(inside)).sum(axis=1) * 2 >= block.length
     own = np.array([days[k] for k in right[there]])
     values = np.nanmean(inside[there], axis=1) if there.any() else np.empty(0)
+    cases = np.nansum(behind[right][:, block.hours][there], axis=1)
     found = []
     for place in range(_FEWEST_DAYS, values.size):
         first = max(int(np.searchsorted(own, own[place] - _PAST)), 0)
@@ -325,6 +330,10 @@ def _tests(table: Floats, days: list[int], block: _Block, kind: Measure) -> list
         error = max(error, 1e-12 + 1e-6 * abs(usual))
         z = kind.bad * (values[place] - usual) / error
         chance = float(stats.t.sf(z, max(0.7 * (past.size - 1), 1.0)))
+        if kind.unit == "%":
+            share = (float(past @ cases[first:place]) + 0.5) / (float(cases[first:place].sum()) + 1.0)
+            hits = round(values[place] * cases[place])
+            chance = max(chance, float(stats.binom.sf(hits - 1, int(cases[place]), share)))
         if not kind.matters(values[place] - usual, usual):
             chance = 1.0
         found.append(_Test(block, int(own[place]), place, float(values[place]), usual, error, chance, past.size))
