@@ -73,7 +73,7 @@ def _parted(points: Floats, seed: int, most: int) -> Floats:
     centres, nearest = _micro(points, seed)
     sizes = np.bincount(nearest, minlength=len(centres)).astype(np.float64)
     graph = neighbours(centres)
-    tried = []
+    tried: list[Floats] = []
     for resolution in LADDER:
         labels, _ = regions(graph, resolution, seed)
         if labels.max() + 1 > len(centres) // 2 and tried:

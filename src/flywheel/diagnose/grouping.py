@@ -67,14 +67,8 @@ def group(
     vectors = _scaled(embedder.embed(inputs + learnt)[: len(inputs)], len(found))
     shares = context_shares(window) if window is not None else {}
     sides = np.hstack([vectors[: len(found)], _contexts(found, shares), _answers(found, task)])
-    labels = cluster(sides, seed, settings.max_modes)
-    members = [np.flatnonzero(labels == g) for g in range(labels.max() + 1)]
     limit = settings.min_users if any(f.user is not None for f in found) else 1
-    members = [
-        rows
-        for rows in members
-        if len(rows) >= settings.min_mode and (limit < 2 or crowd(found[row] for row in rows) >= limit)
-    ]
+    members = _shared(cluster(sides, seed, settings.max_modes), found, settings.min_mode, limit)
     if not members:
         return [], {}
     described = describe(found, members, shares, limit)
@@ -84,9 +78,8 @@ def group(
     modes, assigned = [], {}
     for place, rows in enumerate(members):
         count = total * sum(found[row].probability for row in rows) / mass
-        old = lineage.same.get(place)
         mode = Mode(
-            id=old.id if old else _new_id(spin, exemplars[place], described[place]),
+            id=_new_id(spin, exemplars[place], described[place]),
             name=described[place].name,
             count=round(count, 4),
             share=round(count / window_size, 8) if window_size else 0.0,
@@ -97,20 +90,37 @@ def group(
             split_from=lineage.split.get(place),
             merged=lineage.merged.get(place, ()),
         )
-        if old:
-            mode = replace(
-                mode,
-                state=old.state,
-                first_spin=old.first_spin,
-                fixed_in=old.fixed_in,
-                cause=old.cause,
-                risk=old.risk,
-                split_from=old.split_from,
-                merged=tuple(dict.fromkeys([*old.merged, *mode.merged])),
-            )
+        mode = _carried_on(mode, lineage.same.get(place))
         modes.append(mode)
         assigned.update({found[row].interaction_id: mode.id for row in rows})
     return sorted(modes, key=lambda mode: (-mode.count, mode.id)), assigned
+
+
+def _shared(
+    labels: np.ndarray[Any, Any], found: Sequence[Failure], least: int, users: int
+) -> list[np.ndarray[Any, Any]]:
+    """The rows of each group that has enough failures, of enough users."""
+    groups = [np.flatnonzero(labels == g) for g in range(labels.max() + 1)]
+    return [
+        rows for rows in groups if len(rows) >= least and (users < 2 or crowd(found[int(row)] for row in rows) >= users)
+    ]
+
+
+def _carried_on(mode: Mode, old: Mode | None) -> Mode:
+    """A mode under the id and with the history of the earlier one that it carries on."""
+    if old is None:
+        return mode
+    return replace(
+        mode,
+        id=old.id,
+        state=old.state,
+        first_spin=old.first_spin,
+        fixed_in=old.fixed_in,
+        cause=old.cause,
+        risk=old.risk,
+        split_from=old.split_from,
+        merged=tuple(dict.fromkeys([*old.merged, *mode.merged])),
+    )
 
 
 def _scaled(vectors: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
