@@ -168,6 +168,34 @@ def test_a_slice_that_no_example_has_is_a_gap() -> None:
     assert claim.interval.low <= 0.25 <= claim.interval.high
 
 
+def spoken(seed: int, *, new: float) -> tuple[WindowOf, list[Failure], list[Example]]:
+    """Questions in known words with a number each, and failures of which a share speaks of something never taught."""
+    rng = np.random.default_rng(seed)
+    known = ["where is my card", "rate of the dollar", "close the account", "raise the limit"]
+    rows = [
+        {"id": f"i{n:05d}", "input": f"{known[rng.integers(4)]} {n}x"
+         + (" pin blocked" if n < 40 and rng.random() < new else "")}
+        for n in range(1000)
+    ]  # fmt: skip
+    found = [
+        Failure(interaction_id=str(row["id"]), at=START, probability=1.0, mode="m1", input=row["input"])
+        for row in rows[:40]
+    ]
+    return WindowOf(rows), found, [Example(id=f"e{n}", input=known[n % 4], label="a") for n in range(50)]
+
+
+def test_words_that_no_example_has_are_a_gap() -> None:
+    window, found, examples = spoken(1, new=0.7)
+    claim = training_claim(Traffic(window, found), found, examples, None)
+    assert claim is not None
+    assert (claim.what, claim.name) == ("words", "'blocked', 'pin'")
+    assert claim.interval.low <= 0.7 <= claim.interval.high
+    whys = draft(MODE, [], found, examples, window)
+    assert [why.topic for why in whys] == ["training", "ask words"]
+    window, found, examples = spoken(1, new=0.05)
+    assert training_claim(Traffic(window, found), found, examples, None) is None
+
+
 def test_a_draft_has_its_claims_in_order_and_ends_in_a_question() -> None:
     window, found = traffic(7, place=9.0, version=True, empty=True)
     whys = draft(MODE, [], found, taught(a=200, b=200), window)

@@ -35,6 +35,9 @@ _BINS = 48
 _FEWEST = 5
 _POINTS = 0.1  # a smaller difference of shares explains little, however sure it is
 _TWICE = 2.0
+_GAPS = 3  # ways in which training examples may fall short
+_TEXTS = 2_000
+_WORD = re.compile(r"(?<![\w'’-])[^\W\d_](?:[^\W\d_]|['’-])+[^\W\d_](?![\w])")
 _VERSION = re.compile(r"(?:^|[._-])(?:version|release|build|revision)$", re.IGNORECASE)
 
 
@@ -43,7 +46,7 @@ class Claim:
     """One claim that was borne out: what is said of the failures, its size and interval, n, and the traffic's query."""
 
     what: str
-    """`slice`, `version`, `since`, `missing`, `range`, `value`, `label` or `coverage`."""
+    """`slice`, `version`, `since`, `missing`, `range`, `value`, `label`, `coverage` or `words`."""
     name: str
     """The column, or the label, that it is about."""
     said: str
@@ -389,34 +392,74 @@ def _outside(column: Any, low: float, high: float) -> Any:
 def training_claim(
     traffic: Traffic, failures: Sequence[Failure], examples: Sequence[Example], place: Claim | None
 ) -> Claim | None:
-    """What the training examples lack: of the label that people give to these failures, or of the slice they lie in.
+    """What the examples lack: of the label that people give to these failures, of the slice they lie in, or of words.
 
     For a label, the effect is the share by which it falls short of the average of the other labels (exact binomial
-    interval); for a slice, the difference between the traffic's share of it and the examples'. Both are tried, and
-    corrected for it.
+    interval); for a slice, the difference between the traffic's share of it and the examples'; for words that no
+    example has, the difference between the failures with any and the other traffic with any, on at most 2,000 texts
+    of it. All three count as tried.
     """
     short = _short_of_label(failures, examples)
     if short is not None:
         return short
-    if place is None or place.what != "slice" or not examples:
-        return None
-    conditions = [part.partition("=")[::2] for part in place.name.split(" & ")]
-    names = {name.removeprefix("context."): value for name, value in conditions}
-    have = sum(all(_worded(e.context.get(name)) == value for name, value in names.items()) for e in examples)
+    return _uncovered(traffic, examples, place) or _unheard(traffic, failures, examples)
+
+
+def _uncovered(traffic: Traffic, examples: Sequence[Example], place: Claim | None) -> Claim | None:
+    """A context value that the examples have much more rarely than the traffic."""
     told = [e for e in examples if e.context]
-    within = sum(table.traffic_k for (name, value), table in traffic.values.items() if names == {_plain(name): value})
-    if len(names) > 1 or not told or not within:
+    if place is None or place.what != "slice" or " & " in place.name or not told:
         return None
+    name, _, value = place.name.partition("=")
+    have = sum(_worded(e.context.get(name)) == value for e in told)
+    within = sum(table.traffic_k for key, table in traffic.values.items() if key == (f"context.{name}", value))
     table = _Table(within, traffic.total, within + have, traffic.total + len(told))
-    interval = difference(within, traffic.total, have, len(told), alpha=0.025)
     here, there = within / traffic.total, have / len(told)
-    if table.p() * 2 >= ALPHA or here < _TWICE * there:
+    if table.p() * _GAPS >= ALPHA or here < _TWICE * there:
         return None
+    interval = difference(within, traffic.total, have, len(told), alpha=0.05 / _GAPS)
     line = (
         f"{have:,} of {len(told):,} training examples ({there:.1%}) have {place.name}, {here:.1%} of the traffic: "
-        f"{_points(interval)}; {_tried(2, 'gap', table.p())}"
+        f"{_points(interval)}; {_tried(_GAPS, 'gap', table.p())}"
     )
     return Claim("coverage", place.name, line, here - there, interval, traffic.total + len(told), place.query)
+
+
+def _unheard(traffic: Traffic, failures: Sequence[Failure], examples: Sequence[Example]) -> Claim | None:
+    """Words that no training example has, and the failures more often than other traffic (a sample of it by `rand`)."""
+    mine = [f.input for f in failures if isinstance(f.input, str)]
+    heard = {word for e in examples if isinstance(e.input, str) for word in _words(e.input)}
+    if len(mine) < _FEWEST or not heard or "input_text" not in traffic.seen.columns:
+        return None
+
+    def some(seen: Any) -> Any:
+        return seen.filter(seen.input_text.notnull()).order_by("rand").limit(_TEXTS).select("input_text")
+
+    others = [row["input_text"] for row in some(traffic.rest).to_pyarrow().to_pylist()]
+    news = [_words(text) - heard for text in mine]
+    k, other_k = sum(bool(new) for new in news), sum(bool(_words(text) - heard) for text in others)
+    if not others:
+        return None
+    table = _Table(k, len(mine), k + other_k, len(mine) + len(others))
+    here, there = table.shares
+    if table.p() * _GAPS >= ALPHA or here - there < _POINTS or k < _FEWEST:
+        return None
+    interval = difference(k, len(mine), other_k, len(others), alpha=0.05 / _GAPS)
+    often = Counter(word for new in news for word in new).most_common()
+    named = [word for word, n in sorted(often, key=lambda item: (-item[1], item[0])) if n >= _FEWEST][:3]
+    which = f" ({', '.join(map(repr, named))})" if named else ""
+    line = (
+        f"{here:.0%} of these failures have words that none of {len(examples):,} training examples has{which}, "
+        f"{there:.0%} of the other traffic: {_points(interval)}; {_tried(_GAPS, 'gap', table.p())}"
+    )
+    return Claim(
+        "words", which[2:-1] or "such words", line, here - there, interval, table.traffic_n, traffic.query(some)
+    )
+
+
+def _words(text: str) -> set[str]:
+    """The words of a text; what has a digit in it is a number or a name of something, and always new."""
+    return set(_WORD.findall(text.lower()))
 
 
 def _short_of_label(failures: Sequence[Failure], examples: Sequence[Example]) -> Claim | None:
@@ -433,9 +476,9 @@ def _short_of_label(failures: Sequence[Failure], examples: Sequence[Example]) ->
     rest = len(taught.keys() - {label})
     usual = others / rest
     test = binomtest(mine, mine + others, 1.0 / (rest + 1), alternative="less")
-    if test.pvalue * 2 >= ALPHA or mine * _TWICE > usual:
+    if test.pvalue * _GAPS >= ALPHA or mine * _TWICE > usual:
         return None
-    share = binomtest(mine, mine + others).proportion_ci(0.975, method="exact")
+    share = binomtest(mine, mine + others).proportion_ci(1.0 - 0.05 / _GAPS, method="exact")
     low, high = (1.0 - rest * end / (1.0 - end) for end in (share.high, share.low))
     short = 1.0 - mine / usual
     interval = Interval(short, max(-1.0, low), min(1.0, high), mine + others)
@@ -445,7 +488,7 @@ def _short_of_label(failures: Sequence[Failure], examples: Sequence[Example]) ->
         f"people say {name!r} of {n} of the {sum(told.values())} labelled ones; the model was taught it by {mine:,} "
         f"example{'' if mine == 1 else 's'}, the other {rest} label{'' if rest == 1 else 's'} by {usual:.3g} on "
         f"average: {short:.0%} fewer (95% interval {interval.low:.0%} to {interval.high:.0%}); "
-        f"{_tried(2, 'gap', test.pvalue)}"
+        f"{_tried(_GAPS, 'gap', test.pvalue)}"
     )
     return Claim("label", name, line, short, interval, mine + others)
 

@@ -29,6 +29,7 @@ LONGEST = 2_000
 
 _TOPICS = {"slice": "slice", "version": "since", "since": "since", "missing": "field", "range": "field"}
 _TOPICS |= {"value": "field", "label": "training", "coverage": "training"}
+_TOPICS |= {"words": "training"}
 _QUESTIONS = {
     "slice": "Why do these answers go wrong, and not others?",
     "since": "Why did it begin?",
@@ -44,6 +45,7 @@ _ASKED = {
     "value": "Why do inputs with this {name} come, and who sends them? The log cannot say",
     "label": "Why were no more examples of {name} collected? The log cannot say",
     "coverage": "Why were so few examples with {name} collected? The log cannot say",
+    "words": "Why were no examples with {name} collected? The log cannot say",
 }
 
 
