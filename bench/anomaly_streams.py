@@ -81,16 +81,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="hours; the rest of the result stays")
+    parser.add_argument("--parts", nargs="+", default=("quiet", "found"), choices=("quiet", "found"))
     options = parser.parse_args()
     trials = options.trials
-    report: dict[str, Any] = {"seed": options.seed, "trials": trials, "quiet": {}, "found": {}}
-    for n in LENGTHS:
-        for kind in QUIET:
+    report: dict[str, Any] = {"quiet": {}, "found": {}}
+    result = RESULTS / "anomaly_streams.json"
+    if result.is_file() and (options.lengths != LENGTHS or len(options.parts) < 2):
+        report = json.loads(result.read_text(encoding="utf-8"))
+    report |= {"seed": options.seed}
+    for n in options.lengths:
+        for kind in QUIET if "quiet" in options.parts else ():
             rng = np.random.default_rng([options.seed, n, QUIET.index(kind)])
             hits = sum(bool(begins(stream(kind, n, rng))) for _ in range(trials))
-            report["quiet"][f"{kind}, {n} hours"] = {"share": hits / trials, "interval": wilson(hits, trials)}
+            report["quiet"][f"{kind}, {n} hours"] = {
+                "share": hits / trials,
+                "interval": wilson(hits, trials),
+                "trials": trials,
+            }
             sys.stdout.write(f"quiet  {kind:12} {n:5} hours  {hits:3} of {trials} streams with a finding\n")
-        for kind, deviation in (("white", 1.0), ("season", 5.0)):
+        for kind, deviation in (("white", 1.0), ("season", 5.0)) if "found" in options.parts else ():
             for what in PUT_IN:
                 rng = np.random.default_rng([options.seed, n, PUT_IN.index(what), int(deviation)])
                 hits, at = 0, int(0.7 * n)
@@ -101,6 +111,7 @@ def main() -> None:
                 report["found"][f"{what}, {kind}, {n} hours"] = {
                     "share": hits / trials,
                     "interval": wilson(hits, trials),
+                    "trials": trials,
                 }
                 sys.stdout.write(f"found  {kind:12} {n:5} hours  {what:12} {hits:3} of {trials}\n")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
@@ -110,7 +121,7 @@ def main() -> None:
         "python": platform.python_version(),
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "anomaly_streams.json").write_text(json.dumps({**head, **report}, indent=2) + "\n", encoding="utf-8")
+    result.write_text(json.dumps({**report, **head}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

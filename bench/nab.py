@@ -38,9 +38,12 @@ import numpy as np
 from flywheel.observe.anomaly import AnomalyDetector
 
 RESULTS = Path(__file__).parent / "results"
+PARTS = ("scorer", "rate", "score", "halves")
 PROFILES = ("standard", "reward_low_FP_rate", "reward_low_FN_rate")
 STEEP = 5.0
 """How fast a gain falls over a window, and a penalty rises after it."""
+ENOUGH = 20_000
+"""Points of the highest scores among which the best threshold is looked for first."""
 
 
 @dataclass(frozen=True)
@@ -119,27 +122,38 @@ class Corpus:
     def best(self, scores: np.ndarray, costs: dict[str, float]) -> tuple[float, float]:
         """The raw score at the threshold that does best, and that threshold; `scores` has every point of every series.
 
-        O(n log n): points are taken from the highest score down, each adds what it is worth.
+        Points are taken from the highest score down, each adds what it is worth. The first 20,000 are enough where
+        perfect luck with the rest could not make up for the false alarms so far.
         """
         scores = scores[self.kept]
-        order = np.argsort(-scores, kind="stable")
-        scores, window = scores[order], self.window[order]
-        worth = self.worth[order]
+        few = np.arange(len(scores))
+        if len(scores) > ENOUGH:
+            few = np.flatnonzero(scores >= np.partition(scores, -ENOUGH)[-ENOUGH])
+        total, threshold, false = self._best_of(scores, few, costs)
+        if len(few) < len(scores) and false + self.windows * costs["tpWeight"] > total:
+            total, threshold, _ = self._best_of(scores, np.arange(len(scores)), costs)
+        return total, threshold
+
+    def _best_of(self, scores: np.ndarray, some: np.ndarray, costs: dict[str, float]) -> tuple[float, float, float]:
+        """The best total over thresholds, the threshold, and what all false alarms among `some` points cost."""
+        order = some[np.argsort(-scores[some], kind="stable")]
+        scores, window, worth = scores[order], self.window[order], self.worth[order]
         steps = np.where(window < 0, worth * costs["fpWeight"], 0.0)
+        false = float(steps.sum())
         inside = np.flatnonzero(window >= 0)
         inside = inside[np.argsort(window[inside], kind="stable")]
         # Within a window only the best alarm so far counts: a running maximum, window by window.
         numbers, gains = window[inside], worth[inside] * costs["tpWeight"]
         apart = 10.0 * numbers
         running = np.maximum.accumulate(gains + apart) - apart
-        before = np.concatenate(([0.0], running[:-1]))
-        before[np.concatenate(([True], numbers[1:] != numbers[:-1]))] = -costs["fnWeight"]
+        before = np.concatenate(([0.0], running[:-1]))[: len(running)]
+        before[np.concatenate(([True], numbers[1:] != numbers[:-1]))[: len(running)]] = -costs["fnWeight"]
         steps[inside] = running - before
-        totals = np.cumsum(steps) - costs["fnWeight"] * self.windows
+        silence = -costs["fnWeight"] * self.windows
+        totals = np.cumsum(steps) + silence
         totals[:-1][scores[1:] == scores[:-1]] = -np.inf
         top = int(np.argmax(totals))
-        silence = -costs["fnWeight"] * self.windows
-        return (float(totals[top]), float(scores[top])) if totals[top] > silence else (silence, math.inf)
+        return (float(totals[top]), float(scores[top]), false) if totals[top] > silence else (silence, math.inf, false)
 
     def at(self, scores: np.ndarray, threshold: float, costs: dict[str, float]) -> list[dict[str, float]]:
         """The raw score of every series at one threshold, with its alarms inside and outside windows."""
@@ -276,26 +290,32 @@ def rate(series: list[Series]) -> dict[str, float]:
     return {"points": points, "seconds": round(seconds, 2), "points_per_second": round(points / seconds)}
 
 
-def joined(surprises: list[np.ndarray], how: dict[str, Any]) -> list[np.ndarray]:
-    """Scores of every series under another way to join the views, as the detector would give them."""
-    out = []
+def joined(surprises: list[np.ndarray], how: dict[str, Any], least: float = 0.0) -> list[np.ndarray]:
+    """Scores of every series under another way to join the views, as the detector would give them.
+
+    Only the points above the quantile `least` of all are exact; the others are held down, as points that are no news
+    are. What is news does not depend on weaker points, so thresholds up there see the same alarms.
+    """
+    strengths = []
     for digits in surprises:
-        n = len(digits)
         strength = (digits[:, list(how["views"])] ** how["power"]).sum(axis=1) ** (1 / how["power"])
-        strength /= np.log10(np.minimum(np.arange(n), 1500) + 20)
-        places = np.arange(n)
-        reach = np.minimum(how["quiet"] + how["quiet_share"] * (places + 1), 600).astype(int)
-        stack: list[int] = []  # places of falling strength: the first within reach is the strongest there
-        first, score = 0, np.zeros(n)
-        values = strength.tolist()
-        for place, value in enumerate(values):
-            while first < len(stack) and stack[first] < place - reach[place]:
+        strengths.append(strength / np.log10(np.minimum(np.arange(len(digits)), 1500) + 20))
+    floor = float(np.quantile(np.concatenate(strengths), least)) if least else -1.0
+    out = []
+    for strength in strengths:
+        score = 0.5 * strength
+        stack: list[tuple[int, float]] = []  # places of falling strength: the first within reach is the strongest there
+        first = 0
+        for place in np.flatnonzero(strength >= floor).tolist():
+            value = float(strength[place])
+            reach = min(how["quiet"] + how["quiet_share"] * (place + 1), 600)
+            while first < len(stack) and stack[first][0] < place - reach:
                 first += 1
-            news = first >= len(stack) or value > values[stack[first]]
-            score[place] = value if news else 0.5 * value
-            while len(stack) > first and values[stack[-1]] <= value:
+            if first >= len(stack) or value > stack[first][1]:
+                score[place] = value
+            while len(stack) > first and stack[-1][1] <= value:
                 stack.pop()
-            stack.append(place)
+            stack.append((place, value))
         out.append(score)
     return out
 
@@ -326,7 +346,7 @@ def halves(series: list[Series], surprises: list[np.ndarray], profile: dict[str,
     best: list[tuple[float, float, Any]] = [(-math.inf, 0.0, None)] * seeds
     fixed: list[tuple[float, float]] = []
     for number, how in enumerate(choices()):
-        scores = joined(surprises, how)
+        scores = joined(surprises, how, least=0.9)
         for seed, (chosen, other) in enumerate(splits):
             here = np.concatenate([scores[place] for place in chosen])
             raw, threshold = parts[seed][0].best(here, profile)
@@ -376,8 +396,9 @@ def resampled(files: list[dict[str, float]], costs: dict[str, float], seed: int)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--halves", type=int, default=8, metavar="SEEDS", help="random halves (0: leave out)")
+    parser.add_argument("--halves", type=int, default=8, metavar="SEEDS", help="random halves")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap over series")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="the rest of the result stays")
     options = parser.parse_args()
     folder = Path(os.environ.get("FLYWHEEL_DATA", "")) / "nab"
     if not (folder / "nab_data.tar.gz").is_file():
@@ -387,24 +408,51 @@ def main() -> None:
     }
     series = load(folder)
     corpus = Corpus(series)
-    report: dict[str, Any] = {"seed": options.seed, "scorer": check(corpus, folder, profiles), "rate": rate(series)}
-    strengths, surprises = [], []
-    for number, one in enumerate(series):
-        strength, digits = Watched().run(one)
-        strengths.append(strength)
-        surprises.append(digits)
-        sys.stderr.write(f"\rseries {number + 1} of {len(series)}")
-    sys.stderr.write("\n")
-    scores = np.concatenate(strengths)
-    report["joined_differs"] = float(np.abs(scores - np.concatenate(joined(surprises, CONFIGURATION))).max())
+    report: dict[str, Any] = {}
+    if set(options.parts) < set(PARTS) and (RESULTS / "nab.json").is_file():
+        report = json.loads((RESULTS / "nab.json").read_text(encoding="utf-8"))
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    report |= {
+        "commit": commit.stdout.strip(),
+        "machine": f"{platform.machine()} {platform.system()}",
+        "python": platform.python_version(),
+        "seed": options.seed,
+    }
+    if "scorer" in options.parts:
+        report["scorer"] = check(corpus, folder, profiles)
+    if "rate" in options.parts:
+        report["rate"] = rate(series)
+    if "score" in options.parts or "halves" in options.parts:
+        strengths, surprises = [], []
+        for number, one in enumerate(series):
+            strength, digits = Watched().run(one)
+            strengths.append(strength)
+            surprises.append(digits)
+            sys.stderr.write(f"\rseries {number + 1} of {len(series)}")
+        sys.stderr.write("\n")
+        if "score" in options.parts:
+            scores = np.concatenate(strengths)
+            report["joined_differs"] = float(np.abs(scores - np.concatenate(joined(surprises, CONFIGURATION))).max())
+            report |= scored(corpus, scores, folder, profiles, options.seed)
+        if "halves" in options.parts:
+            report["halves"] = halves(series, surprises, profiles["standard"], options.halves)
+    show(report)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "nab.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def scored(
+    corpus: Corpus, scores: np.ndarray, folder: Path, profiles: dict[str, Any], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Our detector under the three profiles, by kind of series and by series, beside what is published."""
     final = json.loads((folder / "final_results.json").read_text(encoding="utf-8"))
-    report["profiles"], report["groups"] = {}, {}
+    out: dict[str, dict[str, Any]] = {"profiles": {}}
     for name in PROFILES:
         raw, threshold = corpus.best(scores, profiles[name])
         files = corpus.at(scores, threshold, profiles[name])
-        report["profiles"][name] = {
+        out["profiles"][name] = {
             "score": corpus.scaled(raw, profiles[name]),
-            "interval": resampled(files, profiles[name], options.seed),
+            "interval": resampled(files, profiles[name], seed),
             "raw": raw,
             "threshold": threshold,
             "likelihood": 1 - 10 ** (-3 * threshold),
@@ -414,22 +462,12 @@ def main() -> None:
             "published": {who: one[name] for who, one in sorted(final.items(), key=lambda kv: -kv[1][name])},
         }
         if name == "standard":
-            report["groups"] = grouped(series, files, profiles[name])
             truth = published(folder)["ARTime"]
-            report["files"] = {
-                one.name: {**got, "ARTime": truth[one.name][0]} for one, got in zip(series, files, strict=True)
+            out["groups"] = grouped(corpus.series, files, profiles[name])
+            out["files"] = {
+                one.name: {**got, "ARTime": truth[one.name][0]} for one, got in zip(corpus.series, files, strict=True)
             }
-    if options.halves:
-        report["halves"] = halves(series, surprises, profiles["standard"], options.halves)
-    show(report)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    head = {
-        "commit": commit.stdout.strip(),
-        "machine": f"{platform.machine()} {platform.system()}",
-        "python": platform.python_version(),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "nab.json").write_text(json.dumps({**head, **report}, indent=2) + "\n", encoding="utf-8")
+    return out
 
 
 def grouped(series: list[Series], files: list[dict[str, float]], costs: dict[str, float]) -> dict[str, Any]:
@@ -452,31 +490,33 @@ def grouped(series: list[Series], files: list[dict[str, float]], costs: dict[str
 
 def show(report: dict[str, Any]) -> None:
     """Print the figures as tables."""
-    scorer = report["scorer"]
-    sys.stdout.write(
-        f"scorer: alarm counts equal on {scorer['files_with_equal_alarm_counts']} of 58 series, scores within 1e-9 on "
-        f"{scorer['files_within_1e-9']}, largest gap {scorer['largest_gap']:.1e}\n"
-    )
-    for name, one in report["profiles"].items():
+    scorer = report.get("scorer")
+    if scorer:
+        sys.stdout.write(
+            f"scorer: alarm counts equal on {scorer['files_with_equal_alarm_counts']} of 58 series, scores within 1e-9 "
+            f"on {scorer['files_within_1e-9']}, largest gap {scorer['largest_gap']:.1e}\n"
+        )
+    for name, one in report.get("profiles", {}).items():
         low, high = one["interval"]
         rivals = ", ".join(f"{who} {score:.1f}" for who, score in list(one["published"].items())[:5])
         sys.stdout.write(
             f"{name:20} {one['score']:5.1f} [{low:.1f}, {high:.1f}]  windows {one['windows_found']} of "
             f"{one['windows']}, false alarms {one['false_alarms']}; published: {rivals}\n"
         )
-    for group, one in report["groups"].items():
+    for group, one in report.get("groups", {}).items():
         score = "    -" if one["score"] is None else f"{one['score']:5.1f}"
         sys.stdout.write(
             f"  {group:22} {score}  series {one['series']:2}  windows {one['found']} of {one['windows']}"
             f"  false alarms {one['false']}\n"
         )
-    worst = sorted(report["files"].items(), key=lambda kv: kv[1]["score"] - kv[1]["ARTime"])[:8]
+    worst = sorted(report.get("files", {}).items(), key=lambda kv: kv[1]["score"] - kv[1]["ARTime"])[:8]
     for name, one in worst:
         sys.stdout.write(f"  worst beside ARTime: {name:58} {one['score']:6.2f}, ARTime {one['ARTime']:6.2f}\n")
-    for name in ("chosen_half", "other_half") if "halves" in report else ():
-        one = report["halves"][name]
-        sys.stdout.write(f"halves, {name}: {one['mean']:.1f} {[round(edge, 1) for edge in one['interval']]}\n")
-    sys.stdout.write(f"{report['rate']['points_per_second']:,} points a second\n")
+    for name, one in report.get("halves", {}).items():
+        if isinstance(one, dict):
+            sys.stdout.write(f"halves, {name}: {one['mean']:.1f} {[round(edge, 1) for edge in one['interval']]}\n")
+    if "rate" in report:
+        sys.stdout.write(f"{report['rate']['points_per_second']:,} points a second\n")
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ def test_one_window_by_hand(alarms, expected):
     assert got["score"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_the_best_threshold_is_the_best_of_all():
+@pytest.mark.parametrize("enough", [1, 20, 20_000])
+def test_the_best_threshold_is_the_best_of_all(enough, monkeypatch):
+    monkeypatch.setattr(nab, "ENOUGH", enough)
     rng = np.random.default_rng(0)
     corpus = nab.Corpus([made([(40, 49), (70, 79)]), made([(30, 45)], name="made/down.csv"), made([])])
     for _ in range(30):
@@ -81,6 +83,9 @@ def test_the_joined_views_are_what_the_detector_gives():
     strengths, surprises = nab.Watched().run(one)
     (again,) = nab.joined([surprises], nab.CONFIGURATION)
     assert np.abs(strengths - again).max() < 1e-9
+    (upper,) = nab.joined([surprises], nab.CONFIGURATION, least=0.9)
+    top = np.quantile(strengths, 0.97)
+    assert np.array_equal(again >= top, upper >= top)
 
 
 @pytest.mark.slow

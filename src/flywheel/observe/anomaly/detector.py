@@ -47,7 +47,7 @@ class AnomalyDetector:
     (a mean absolute difference) tell what was expected, `surprises` how surprised each view was, and `because` which
     was the most: `hour`, `run`, `lately`, `variation`, `jumps`, `drift`, or `stuck` for one value that keeps coming.
     `severity` is the joint surprise in digits, which goes on growing past the largest size seen, where the likelihood
-    has nothing left to tell apart: chance alone reaches 4.7 in about one quiet stream of thirty.
+    has nothing left to tell apart: chance alone reaches 4.7 in about one quiet stream of sixty.
 
     >>> detector = AnomalyDetector()
     >>> quiet = [detector.update(None, 10.0 + step % 7) for step in range(500)]

@@ -58,7 +58,7 @@ def anomalies(
     """Find what is odd in the stream of one metric: spikes, gaps, shifts, bursts and flat lines, the oldest first.
 
     `points` are (time, value) in any order, evenly spaced if possible; missing values are passed over. The first 48, or
-    15 %, are only learned from. `threshold` is in digits of joint surprise: at 4.7 about one quiet stream in thirty has
+    15 %, are only learned from. `threshold` is in digits of joint surprise: at 4.7 about one quiet stream in sixty has
     a finding. `hurts` (`up` or `down`) is the direction that raises an alarm; without it none does. Values that are
     positive and skewed, such as latencies, are judged by their logarithms; counts are only reported where chance alone
     would not give them. O(n log n).
@@ -169,7 +169,7 @@ def _finding(
         f"It is {reason}.",
         f"Of the {len(before):,} points before it, {beaten:,} were as {'high' if higher else 'low'}; the usual "
         f"difference from what is expected is {top.spread:.3g}{unit}.",
-        f"Severity {top.severity:.1f}; quiet streams stay under {SEVERE} twenty-nine times in thirty.",
+        f"Severity {top.severity:.1f}; quiet streams stay under {SEVERE} fifty-nine times in sixty.",
     ]
     if last > first:
         evidence.append(
