@@ -205,22 +205,53 @@ def _breaks(look: Survey) -> list[Observation]:
 
 def _anomalies(look: Survey) -> list[Observation]:
     from flywheel.observe.anomaly import anomalies
+    from flywheel.observe.levels import measure
 
     rows, query = _series(look)
     start = _start(look)
     found: list[Observation] = []
     for name in _METRICS:
-        points = [(_utc(row["at"]), float(row[name])) for row in rows if row[name] is not None]
-        found += [replace(seen, query=seen.query or query) for seen in anomalies(points, name) if _within(seen, start)]
+        kind = measure(name)
+        share, full = kind.unit == "%", _full(rows, name)
+        points = [(_utc(row["at"]), row[name] * (100.0 if share else 1.0)) for row in full]
+        odd = anomalies(points, kind.words, unit=kind.unit.replace("n", ""), hurts="up" if name in _BAD else "")
+        odd = [seen for seen in odd if _within(seen, start) and (not share or _by_more_than_chance(seen, full, name))]
+        found += [replace(seen, query=seen.query or query) for seen in odd]
     return found
 
 
+def _full(rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The steps with enough behind them to be held against others: a mean of two answers is odd by nature."""
+    kept = [row for row in rows if row[name] is not None]
+    if name == "volume" or not kept:
+        return kept[:-1]  # the step that is under way is not full yet
+    behind = "labels" if name == "failures" else "volume"
+    usual = sorted(row[behind] for row in kept)[len(kept) // 2]
+    return [row for row in kept if row[behind] >= max(3, 0.3 * usual)]
+
+
+def _by_more_than_chance(seen: Observation, rows: Sequence[dict[str, Any]], name: str) -> bool:
+    """Is a share's odd hour more than so many cases at the usual rate give, of all the hours there are?"""
+    from scipy.stats import binom
+
+    here = next((row for row in rows if seen.since is not None and _utc(row["at"]) == _utc(seen.since)), None)
+    if here is None or seen.until not in (None, seen.since):
+        return True  # a stretch of hours: the detector has added them up
+    behind = "labels" if name == "failures" else "volume"
+    n = max(int(here[behind]), 1)
+    rate = sum(row[name] * row[behind] for row in rows) / max(sum(row[behind] for row in rows), 1)
+    hits = round(here[name] * n)
+    tail = binom.sf(hits - 1, n, rate) if here[name] >= rate else binom.cdf(hits, n, rate)
+    return bool(tail * len(rows) < _ODD)
+
+
 def _drift(look: Survey) -> list[Observation]:
-    from flywheel.observe.drift import drift
+    from flywheel.observe.drift import classifier_two_sample, drift
 
     if look.reference is None:
         return []
-    return drift(look.window, look.reference, minimum=look.config.observe.minimum, seed=look.seed)
+    found = drift(look.window, look.reference, minimum=look.config.observe.minimum, seed=look.seed)
+    return found + classifier_two_sample(look.window, look.reference, seed=look.seed)
 
 
 def _text(look: Survey) -> list[Observation]:
@@ -239,7 +270,9 @@ def _wording(look: Survey) -> list[Observation]:
     from flywheel.observe.sentiment import mood_findings
     from flywheel.observe.wording import phrasings
 
-    return [*mood_findings(look.window, look.reference), *phrasings(look.window, seed=look.seed)]
+    mood = mood_findings(look.window, look.reference)
+    told = [seen for seen in mood if seen.alarm or seen.effect is None or abs(seen.effect) >= _MOOD]
+    return [*told, *phrasings(look.window, seed=look.seed)]
 
 
 def _logs(look: Survey) -> list[Observation]:
@@ -286,6 +319,12 @@ def _utc(at: datetime) -> datetime:
 
 _METRICS = ("failures", "errors", "negative", "confidence", "latency_p95", "volume")
 """The metrics in which seasons, breaks and anomalies are looked for."""
+_BAD = ("failures", "errors", "negative")
+"""Those of which more hurts."""
+_MOOD = 0.03
+"""A change of the mean sentiment (-1 to 1) worth telling."""
+_ODD = 0.01
+"""Chance with which some hour of a quiet share may look odd."""
 
 PARTS: dict[str, Callable[[Survey], list[Observation]]] = {
     "levels": _levels,
@@ -293,9 +332,12 @@ PARTS: dict[str, Callable[[Survey], list[Observation]]] = {
     "performance": _performance,
     "seasons": _seasons,
     "breaks": _breaks,
+    "anomalies": _anomalies,
     "influences": _influences,
     "slices": _slices,
     "drift": _drift,
+    "text": _text,
+    "wording": _wording,
     "logs": _logs,
 }
 """The sides from which a window is looked at, by name, in order."""
