@@ -69,7 +69,12 @@ def failed(texts: list[str], outputs: list[str] | None = None, prefix: str = "f"
 
 
 def modes_of(
-    found: list[Failure], seed: int, previous: list[Mode] | None = None, inputs: dict[str, str] | None = None, spin=1
+    found: list[Failure],
+    seed: int,
+    previous: list[Mode] | None = None,
+    inputs: dict[str, str] | None = None,
+    spin: int = 1,
+    beside: list[str] | None = None,
 ) -> tuple[list[Mode], dict[str, str]]:
     return group(
         found,
@@ -81,6 +86,7 @@ def modes_of(
         previous_inputs=inputs or {},
         settings=DiagnoseSettings(),
         seed=seed,
+        beside=beside or [],
     )
 
 
@@ -152,15 +158,15 @@ def lsa(texts: list[str], seed: int) -> np.ndarray[Any, Any]:
 
 
 def of_a_model(seeds: int) -> dict[str, Any]:
-    """What a classifier that knows 100 of CLINC150's intents gets wrong on all 150: grouped by its texts alone, and
-    with its answers."""
+    """What a classifier that knows 100 of CLINC150's intents gets wrong on all 150: grouped by its texts alone,
+    with its answers, and with 2,000 of its training texts beside, from which words are learnt."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     texts, intents = clinc("train")
     asked, right = clinc("test")
-    rows: dict[str, list[dict[str, Any]]] = {"texts": [], "texts and answers": []}
+    rows: dict[str, list[dict[str, Any]]] = {"texts": [], "texts and answers": [], "with training texts beside": []}
     failures = []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -172,9 +178,15 @@ def of_a_model(seeds: int) -> dict[str, Any]:
         wrong = [place for place, answer in enumerate(said) if answer != right[place]]
         truth = np.unique([right[p] for p in wrong], return_inverse=True)[1]
         failures.append(len(wrong))
-        for name, outputs in (("texts", None), ("texts and answers", [said[p] for p in wrong])):
+        answers = [said[p] for p in wrong]
+        known = [texts[p] for p in kept[:: max(1, len(kept) // 2000)]]
+        for name, outputs, beside in (
+            ("texts", None, []),
+            ("texts and answers", answers, []),
+            ("with training texts beside", answers, known),
+        ):
             found = failed([asked[p] for p in wrong], outputs)
-            _, assigned = modes_of(found, seed)
+            _, assigned = modes_of(found, seed, beside=beside)
             ours = np.unique([assigned.get(f.interaction_id, "") for f in found], return_inverse=True)[1]
             rows[name].append(score(truth, ours, rng))
         print(f"  seed {seed}: {len(wrong)} failures, " + ", ".join(f"{k} {v[-1]['nmi']:.3f}" for k, v in rows.items()))
@@ -209,9 +221,7 @@ def stability(texts: list[str], truth: list[str], seeds: int) -> dict[str, Any]:
         counted.append([len(first), len(second)])
         splits.append(sum(mode.split_from is not None for mode in second))
         merges.append(sum(len(mode.merged) for mode in second))
-        print(
-            f"  seed {seed}: {counted[-1]} modes, {kept[-1]:.0%} of texts keep an id, {same[-1]:.0%} mean the same"
-        )
+        print(f"  seed {seed}: {counted[-1]} modes, {kept[-1]:.0%} of texts keep an id, {same[-1]:.0%} mean the same")
     return {
         "texts_in_modes_that_kept_their_id": round(float(np.mean(kept)), 4),
         "kept_ids_that_mean_the_same_intent": round(float(np.mean(same)), 4),
