@@ -9,8 +9,9 @@ writes results/drift.json. Parts (`--part`, all by default):
 - null      false alarms and power of ours where levels wander and days have a cycle, over `--seeds` seeds
 - overview  ten million interactions: metrics by scan, cells by hour, an update of them, and the overview from cells
 
-Seconds count from opening the files to knowing the flags; imports come before. Memory is the process's peak, whole, and
-less what the imports took. A row is a row of either file.
+Seconds count from opening the files to knowing the flags; imports come before. Processor seconds stand beside them, for
+machines that do something else too. Memory is the process's peak, whole, and less what the imports took. A row is a row
+of either file.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ PARTS = ("report", "peers", "flags", "null", "overview")
 QUIET = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1", "WHYLOGS_NO_ANALYTICS": "True"}
 
 
+def load():
+    return round(os.getloadavg()[0], 1)
+
+
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -59,10 +64,10 @@ def ours(reference, window):
     from flywheel.observe.drift import compare, drift, sketch
 
     opened(reference)
-    before, began = peak(), time.perf_counter()
+    before, began, busy = peak(), time.perf_counter(), time.process_time()
     old, new = opened(reference, window)
     found = drift(new, old)
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - busy
     flags = sorted(one.name for one in found)
     most = peak()
     kept = sketch(old.interactions)
@@ -75,6 +80,7 @@ def ours(reference, window):
         json.dumps(
             {
                 "seconds": seconds,
+                "cpu_seconds": cpu,
                 "seconds_with_kept_reference": with_kept,
                 "kept_reference_bytes": size,
                 "imports_mb": before,
@@ -133,7 +139,7 @@ def report(options, folder):
 def peers(options, folder):
     reference, window = made(folder, options.peer_rows, options.seed)
     rows, out = 2 * options.peer_rows, {}
-    for tool in ("flywheel", *TOOLS):
+    for tool in ("flywheel", *(options.tool or TOOLS)):
         out[tool] = run(tool, reference, window)
         if "error" in out[tool]:
             say(f"{tool:<10}{out[tool]['error']}")
@@ -143,14 +149,17 @@ def peers(options, folder):
         one["us_per_row"] = round(one["seconds"] / rows * 1e6, 2)
         one["bytes_per_row"] = round((one["peak_mb"] - one["imports_mb"]) * 2**20 / rows, 1)
         one["times_our_seconds"] = round(one["seconds"] / mine["seconds"], 1)
+        one["times_our_cpu"] = round(one["cpu_seconds"] / mine["cpu_seconds"], 1)
         one["times_our_memory"] = round(
             (one["peak_mb"] - one["imports_mb"]) / (mine["peak_mb"] - mine["imports_mb"]), 1
         )
         say(
-            f"{tool:<10}{rows:>10,} rows  {one['seconds']:7.1f} s ({one['times_our_seconds']} × ours)  "
+            f"{tool:<10}{rows:>10,} rows  {one['seconds']:7.1f} s ({one['times_our_seconds']} × ours, "
+            f"processor {one['times_our_cpu']} ×)  "
             f"{one['peak_mb']:6.0f} MB  flagged {one['flagged']}, right {one['right']}, wrong {one['wrong']}"
         )
-    return {"rows": rows, "columns": len(drift_data.names()), "tools": out}
+    name = f"{rows} rows" + "".join(f", {tool}" for tool in options.tool or ())
+    return {**options.before.get("peers", {}), name: {"columns": len(drift_data.names()), "load": load(), "tools": out}}
 
 
 def flags(options, folder):
@@ -213,7 +222,7 @@ def null(options, folder):
     from flywheel.observe.drift.effect import apart
 
     out = {"false_alarms": [], "power": []}
-    columns = 10
+    columns = 4
     for rho, spread, per in (
         (0, 0, 2),
         (0, 0, 10),
@@ -242,7 +251,7 @@ def null(options, folder):
     for per in (2, 6, 60):
         for shift in (0.2, 0.3, 0.5, 0.8):
             rng = np.random.default_rng([options.seed, per, int(shift * 10)])
-            found = [apart(*counted(rng, 0.8, 0.1, per, shift), 0.05) for _ in range(60)]
+            found = [apart(*counted(rng, 0.8, 0.1, per, shift), 0.05) for _ in range(40)]
             spread = np.sqrt(1 + 0.1**2)
             line = {
                 "shift_sd": shift, "window_rows": per * 168,
@@ -364,6 +373,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part; may be repeated")
     parser.add_argument("--overview", action="store_true", help="only the overview")
+    parser.add_argument("--tool", choices=TOOLS, action="append", help="beside this peer only; may be repeated")
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--peer-rows", type=int, default=500_000)
     parser.add_argument("--interactions", type=int, default=10_000_000)
@@ -379,12 +389,13 @@ def main():
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     facts = json.loads(OUT.read_text()) if OUT.exists() else {}
     facts["machine"] = {"python": platform.python_version(), "system": platform.machine(), "cores": os.cpu_count()}
+    options.before = facts
     for part in options.part or (["overview"] if options.overview else PARTS):
         say(f"--- {part}")
         with tempfile.TemporaryDirectory() as name:
             began = time.perf_counter()
             facts[part] = globals()[part](options, Path(name))
-            facts[part] |= {"commit": commit.stdout.strip(), "seed": options.seed, "load": os.getloadavg()[0]}
+            facts[part] |= {"commit": commit.stdout.strip(), "seed": options.seed, "load": load()}
             facts[part]["took"] = round(time.perf_counter() - began, 1)
         OUT.parent.mkdir(exist_ok=True)
         OUT.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Counts by block and bin: what is kept of a table, a few kilobytes a column, and added up as time goes on."""
+"""Counts by block and bin: what is kept of a table, however many rows it had, and added up as time goes on."""
 
 from __future__ import annotations
 
