@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,22 @@ class Looking(Parts):
 
         return fix_first(self._store.state.modes(), value=self.config.value, limit=limit)
 
+    def metrics(
+        self, every: str = "hour", *, where: Mapping[str, Any] | None = None, by: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Volume, errors, failures by labels, confidence, latency and feedback by `minute`, `hour` or `day`.
+
+        `where` looks at a slice (`{"device": "ios"}`), `by` at each value of a column. Without them, hours and days are
+        added up from cells that are kept, in time that does not grow with the log: see `flywheel.observe.rollup`.
+        """
+        from flywheel.observe.rollup import overview
+        from flywheel.observe.series import feelings, metrics
+
+        if every in ("hour", "day") and not where and by is None:
+            felt = {_utc(at): mood for (at,), mood in feelings(self._snapshot_now(), every, ("at",)).items()}
+            return [{**row, "sentiment": felt.get(row["at"])} for row in overview(self._cells(), every)]
+        return metrics(self._snapshot_now(), every, where=where, by=by)
+
     def query(self, sql: str, limit: int = 10_000) -> list[dict[str, Any]]:
         """Run SQL on the tables `interactions` and `feedback`, such as the query behind a finding; rows as dicts.
 
@@ -108,6 +125,27 @@ class Looking(Parts):
         return self._snapshot_now().ask(sql, limit)  # type: ignore[no-any-return]
 
     # --- how ---
+
+    def _days(self, last: int) -> list[dict[str, Any]]:
+        """The newest days of the overview, whatever the log's size."""
+        from flywheel.observe.rollup import overview
+
+        return overview(self._cells(), "day", last=last)
+
+    def _cells(self) -> Any:
+        """The hourly cells up to the log, from those that were kept and what has come since."""
+        from flywheel.observe.rollup import merge, rollup
+
+        snapshot, state = self._snapshot_now(), self._store.state
+        kept, generation = state.get("overview"), self._store.tables.generation
+        if kept is None or kept["generation"] != generation or kept["seq"] > snapshot.seq:
+            cells = rollup(snapshot)
+        elif kept["seq"] == snapshot.seq:
+            return _unpacked(kept["cells"])
+        else:
+            cells = merge(_unpacked(kept["cells"]), rollup(snapshot, after=kept["seq"]))
+        state.set("overview", {"generation": generation, "seq": snapshot.seq, "cells": _packed(cells)})
+        return cells
 
     def _snapshot_now(self) -> Any:
         self._store.tables.sync(self._store.log)
@@ -152,3 +190,23 @@ class Looking(Parts):
             first=[fix for fix in self.fix_first(10) if fix.name],
             made=datetime.now(UTC),
         )
+
+
+def _utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+def _packed(cells: Any) -> str:
+    """A table as text: Arrow's own form, compressed."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, cells.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as out:
+        out.write_table(cells)
+    return base64.b85encode(sink.getvalue().to_pybytes()).decode()
+
+
+def _unpacked(text: str) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(base64.b85decode(text)).read_all()

@@ -335,16 +335,6 @@ class Flywheel(Keeping, Looking):
             key=lambda mode: (mode.state == "fixed", not mode.count, -(mode.risk.number if mode.risk else 0), mode.id),
         )
 
-    def metrics(self, every: str = "hour") -> list[dict[str, Any]]:
-        """Volume, errors, confidence, latency and feedback by `minute`, `hour` or `day`."""
-        from flywheel.observe import metrics
-
-        return metrics(self._fresh_snapshot(), every)
-
-    def _fresh_snapshot(self) -> Any:
-        self._store.tables.sync(self._store.log)
-        return self._store.tables.snapshot()
-
     def status(self) -> dict[str, Any]:
         """Everything at a glance: what fails, what waits, what the last spins brought. Plain JSON values."""
         state, counts = self._store.state, self._store.log.counts()
@@ -363,7 +353,7 @@ class Flywheel(Keeping, Looking):
             "modes": to_dict(self.modes()),
             "spins": to_dict(spins),
             "receipt": receipts[-1].line if receipts else None,
-            "metrics": self.metrics("day")[-30:],
+            "metrics": self._days(30),
             "problems": [check["line"] for check in self.doctor() if not check["ok"]],
         }
 

@@ -100,3 +100,24 @@ def test_bad_calls_say_what_to_do(bot):
     with pytest.raises(InvalidConfig, match="task"):
         flywheel.open(bot.folder, task="regression")
     assert bot.status()["interactions"] == 0
+
+
+def test_kept_metrics_are_what_a_scan_gives_and_forget_what_is_erased(tmp_path):
+    from flywheel.observe.series import metrics
+
+    with flywheel.open(tmp_path, task="classification") as fw:
+        for n in range(60):
+            at = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=7 * n)
+            i = fw.log(input=f"q {n}", output="a", confidence=0.5 + n / 200, latency_ms=100 + n, user=f"u{n % 3}", at=at)
+            if n % 30 == 0:
+                fw.metrics("hour")  # kept cells are added to from here on
+            if n % 9 == 0:
+                fw.feedback(i, rating=-1, at=at)
+        kept = fw.metrics("hour")
+        scanned = metrics(fw._snapshot_now(), "hour")
+        assert [row["volume"] for row in kept] == [row["volume"] for row in scanned]
+        assert [row["negative"] for row in kept] == pytest.approx([row["negative"] for row in scanned])
+        assert [row["confidence"] for row in kept] == pytest.approx([row["confidence"] for row in scanned])
+        assert [row["latency_p50"] for row in kept] == pytest.approx([row["latency_p50"] for row in scanned], rel=0.02)
+        fw.erase("u1")
+        assert sum(row["volume"] for row in fw.metrics("day")) == 40

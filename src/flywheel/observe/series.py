@@ -63,7 +63,7 @@ def metrics(
         latency_p95=seen.latency_ms.approx_quantile(0.95),
     )
     found: list[dict[str, Any]] = rows.order_by(keys).to_pyarrow().to_pylist()
-    known, felt = _failures(cut, every, keys), _feelings(cut, every, keys)
+    known, felt = _failures(cut, every, keys), feelings(cut, every, keys)
     for row in found:
         window = tuple(row[key] for key in keys)
         row.update(known.get(window, _UNJUDGED))
@@ -102,8 +102,8 @@ def _failures(cut: Seen, every: str, keys: tuple[str, ...]) -> dict[tuple[Any, .
     return found
 
 
-def _feelings(cut: Seen, every: str, keys: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
-    """The mean sentiment of comments by window; each distinct comment is read once."""
+def feelings(cut: Seen, every: str, keys: tuple[str, ...]) -> dict[tuple[Any, ...], float]:
+    """The mean sentiment of comments by window (`keys` are its columns); each distinct comment is read once."""
     f = cut.feedback
     if "text" not in f.columns:
         return {}

@@ -253,6 +253,11 @@ class Tables:
         seq = held if upto is None else min(upto, held)
         return Snapshot(self._engine, self._log, pinned[0], pinned[1], seq, 0, seq)
 
+    @property
+    def generation(self) -> int:
+        """Which rebuild of the tables is read; what was added up from another one may count what is gone."""
+        return self._current()
+
     def conflicts(self) -> dict[str, int]:
         """How many values did not fit the type of their column (or found no column), by column."""
         table = self.snapshot().interactions
