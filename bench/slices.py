@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -47,21 +48,25 @@ PEER = HERE.parent / ".bench-venv-observe" / "bin" / "python"
 EMPTY = pa.table({"seq": pa.array([], pa.int64()), "interaction_id": pa.array([], pa.string())})
 
 OURS = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 from flywheel.observe.slices import top_slices
+def peak():  # since this program began: getrusage would count the one that started it
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024
 given = np.load(sys.argv[1]); ask = json.loads(sys.argv[2])
 began = time.perf_counter()
 found = top_slices(given["codes"], given["losses"], k=ask["k"], alpha=ask["alpha"], max_level=ask["level"],
                    min_support=ask["support"])
 took = time.perf_counter() - began
-print(json.dumps({"seconds": took, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+print(json.dumps({"seconds": took, "megabytes": peak(),
     "found": [[[[int(n), v] for n, v in one.conditions], one.score, one.size] for one in found]}))
 """
 THEIRS = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 from sliceline.slicefinder import NUMBA_AVAILABLE, Slicefinder
+def peak():  # since this program began: getrusage would count the one that started it
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1024
 given = np.load(sys.argv[1]); ask = json.loads(sys.argv[2])
 def finder():
     return Slicefinder(alpha=ask["alpha"], k=ask["k"], max_l=ask["level"], min_sup=ask["support"], verbose=False)
@@ -71,7 +76,7 @@ one = finder()
 began = time.perf_counter()
 one.fit(given["codes"], given["losses"])
 took = time.perf_counter() - began
-print(json.dumps({"seconds": took, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+print(json.dumps({"seconds": took, "megabytes": peak(),
     "numba": NUMBA_AVAILABLE,
     "found": [[[[n, int(v)] for n, v in enumerate(s) if v is not None], t["slice_score"], t["slice_size"]]
               for s, t in zip(one.top_slices_, one.top_slices_statistics_)]}))
@@ -151,8 +156,8 @@ def count_every(codes: np.ndarray, losses: np.ndarray, ask: dict[str, Any]) -> l
     return best
 
 
-def searches(folder: Path, only: str) -> list[dict[str, Any]]:
-    """Every search, ours beside theirs."""
+def searches(folder: Path, only: str) -> Iterator[dict[str, Any]]:
+    """Every search, ours beside theirs, one after the other."""
     cases: list[tuple[str, Any, dict[str, Any], bool]] = []
     if (folder / "adult").is_dir():
         for level in (2, 3):
@@ -169,7 +174,6 @@ def searches(folder: Path, only: str) -> list[dict[str, Any]]:
     cases.append(("made up 1,000,000 x 10 of 10 values, level 3", lambda: made_up(1_000_000, 10, 10, 3), ask, False))
     ask = {"k": 10, "alpha": 0.999, "level": 3, "support": 500}
     cases.append(("the same, smallest slices", lambda: made_up(1_000_000, 10, 10, 3), ask, False))
-    out = []
     for name, make, ask, peer in cases:
         if only and only not in name:
             continue
@@ -192,9 +196,8 @@ def searches(folder: Path, only: str) -> list[dict[str, Any]]:
             line["ours_exact"] = close(exact, [one[1] for one in ours["found"]])
             if theirs:
                 line["sliceline_exact"] = close(exact, [one[1] for one in theirs["found"][: ask["k"]]])
-        out.append(line)
         print(json.dumps(line), flush=True)
-    return out
+        yield line
 
 
 def close(a: list[float], b: list[float]) -> bool:
@@ -330,6 +333,14 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
+def quiet(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    bursts = [row for row in rows if row["seed"] % 4 >= 2]
+    return {
+        "any_told": share(sum(row["told"] > 0 for row in rows), len(rows)),
+        "any_told_in_bursts": share(sum(row["told"] > 0 for row in bursts), len(bursts)),
+    }
+
+
 def census(folder: Path) -> dict[str, Any]:
     """The census of 2017 in serial order: one row a minute, no users."""
     base = folder / "acs_employment_predictions"
@@ -382,28 +393,22 @@ def main() -> int:
     facts["commit"] = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
     facts["machine"] = {"python": platform.python_version(), "system": platform.machine(), "cores": os.cpu_count()}
     if "search" in parts:
-        done = searches(folder, given.only)
-        names = {line["case"] for line in done}
-        facts["search"] = [line for line in facts.get("search", []) if line["case"] not in names] + done
+        for line in searches(folder, given.only):
+            facts["search"] = [one for one in facts.get("search", []) if one["case"] != line["case"]] + [line]
+            save(facts, given.out)
     for part, injected in (("power", True), ("quiet", False)):
         if part not in parts:
             continue
-        rows = []
         seeds = range(given.first, given.first + given.trials)
+        rows = {row["seed"]: row for row in facts.get(f"{part}_trials", []) if row["seed"] not in seeds}
         with ProcessPoolExecutor(given.workers) as workers:
-            for row in workers.map(partial(trial, n=given.rows, injected=injected), seeds):
-                rows.append(row)
-                if len(rows) % 20 == 0:
-                    sys.stderr.write(f"{part}: {len(rows)} of {given.trials}\n")
-        before = [row for row in facts.get(f"{part}_trials", []) if row["seed"] not in {one["seed"] for one in rows}]
-        rows = sorted([*before, *rows], key=lambda row: row["seed"])
-        facts[f"{part}_trials"] = rows
-        facts[part] = summary(rows) if injected else {
-            "any_told": share(sum(row["told"] > 0 for row in rows), len(rows)),
-            "any_told_in_bursts": share(
-                sum(row["told"] > 0 for row in rows if row["seed"] % 4 >= 2), sum(row["seed"] % 4 >= 2 for row in rows)
-            ),
-        }  # fmt: skip
+            for done, row in enumerate(workers.map(partial(trial, n=given.rows, injected=injected), seeds), 1):
+                rows[row["seed"]] = row
+                if done % 20 == 0 or done == given.trials:
+                    sys.stderr.write(f"{part}: {done} of {given.trials}\n")
+                    every = [rows[seed] for seed in sorted(rows)]
+                    facts[f"{part}_trials"], facts[part] = every, summary(every) if injected else quiet(every)
+                    save(facts, given.out)
         print(json.dumps(facts[part], indent=1), flush=True)
     if "census" in parts:
         if (folder / "acs_employment_predictions").is_dir():
@@ -411,9 +416,13 @@ def main() -> int:
             print(json.dumps(facts["census"], indent=1))
         else:
             print("census: set FLYWHEEL_DATA to the folder that holds acs_employment_predictions")
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    save(facts, given.out)
     return 0
+
+
+def save(facts: dict[str, Any], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
