@@ -102,14 +102,16 @@ def _told(t: Any, f: Any, fresh: Any, after: int) -> list[list[dict[str, Any]]]:
     """What feedback adds by hour: all that touched interactions count for now, less what they counted for before."""
     if not after:
         return _judgements(Cut(t, f), 1)
-    # The ids of new feedback leave the engine and come back as a small table: it is built once, not joined twice.
-    ids = f.filter(f.seq > after).select("interaction_id").distinct().to_pyarrow()
     out = _judgements(Cut(fresh, f), 1)
-    if ids.num_rows:
-        old = t.filter(t.seq <= after)
-        old = old.semi_join(ibis.memtable(ids), [("id", "interaction_id")])
-        out += _judgements(Cut(old, f), 1) + _judgements(Cut(old, f.filter(f.seq <= after)), -1)
-    return out
+    ids = f.filter(f.seq > after).select("interaction_id").distinct().to_pyarrow()
+    if not ids.num_rows:
+        return out
+    # What new feedback touches is little: it leaves the engine once, so that the long table is read once.
+    touched = ibis.memtable(ids)
+    old = t.filter(t.seq <= after).semi_join(touched, [("id", "interaction_id")]).select("id", "at", "output")
+    known = ibis.memtable(old.to_pyarrow())
+    told = ibis.memtable(f.semi_join(touched, "interaction_id").to_pyarrow())
+    return out + _judgements(Cut(known, told), 1) + _judgements(Cut(known, told.filter(told.seq <= after)), -1)
 
 
 def _judgements(cut: Cut, sign: int) -> list[list[dict[str, Any]]]:
