@@ -40,7 +40,7 @@ def signals(seen: Seen) -> Any:
     Turns belong together by session, else by user. Marked is the turn after whose answer it happened:
 
     - `rephrased`: the next turn comes within a minute and is nearly the same, not in the same words: half of the two
-      turns' distinct words are shared, or three in ten letters or fewer differ;
+      turns' words are shared, or three in ten letters or fewer differ;
     - `repeated`: the next turn, within an hour, has the same words in the same order;
     - `abandoned`: the last turn of a session of which nothing was heard for half an hour, with no good rating or
       outcome, that ended in an error or without an answer, or asks the one before it again, or whose words complain,
@@ -74,8 +74,6 @@ def turns_of(interactions: Any) -> Any:
         next_text=turns.text.lead().over(by),
         next_session=turns.session.lead().over(by),
         wait=(turns["at"].lead().over(by).epoch_seconds() - turns["at"].epoch_seconds()),
-        past_words=turns.words.lag().over(by),
-        past=(turns["at"].epoch_seconds() - turns["at"].lag().over(by).epoch_seconds()),
         silence=turns["at"].max().over(ibis.window()).epoch_seconds() - turns["at"].epoch_seconds(),
     )
 
@@ -92,19 +90,21 @@ def signals_of(interactions: Any, feedback: Any) -> Any:
     told = f.group_by("interaction_id").aggregate(
         good=(good + fine.fill_null(False).ifelse(1, 0)).max(), handed=handed.fill_null(False).ifelse(1, 0).max()
     )
+    t = t.mutate(otherwise=_alike(t.words, t.next_words, t.wait), again=_same(t.words, t.next_words, t.wait))
+    by = ibis.window(group_by=t.who, order_by=[t["at"], t.seq])
+    t = t.mutate(asks_again=(t.otherwise | t.again).lag().over(by).fill_null(False))
     both = t.left_join(told, [("id", "interaction_id")])
-    again = _same(both.words, both.past_words, both.past) | _alike(both.words, both.past_words, both.past)
     empty = ibis.literal(False)
     if "error" in both.columns:
         empty = both.error.notnull() & (both.error != "")
     if "output" in both.columns:
         empty = empty | both.output.isnull() | both.output.isin(["null", '""'])
     last = both.session.notnull() & (both.wait.isnull() | (both.next_session != both.session))
-    bad_end = empty | again | both.text.re_search(_COMPLAINT).fill_null(False)
+    bad_end = empty | both.asks_again | both.text.re_search(_COMPLAINT).fill_null(False)
     return both.select(
         id=both.id,
-        rephrased=_alike(both.words, both.next_words, both.wait),
-        repeated=_same(both.words, both.next_words, both.wait),
+        rephrased=both.otherwise,
+        repeated=both.again,
         abandoned=(last & bad_end & (both.good.fill_null(0) < 1) & (both.silence >= QUIET)).fill_null(False),
         escalated=(both.text.re_search(_PERSON).fill_null(False) | (both.handed.fill_null(0) > 0)),
     )
@@ -115,11 +115,14 @@ def _same(one: Any, other: Any, seconds: Any) -> Any:
 
 
 def _alike(one: Any, other: Any, seconds: Any) -> Any:
-    """Nearly the same words, within a minute."""
-    mine, theirs = one.strip().split(" ").unique(), other.strip().split(" ").unique()
-    shared = mine.intersect(theirs).length()
-    overlap = shared / (mine.length() + theirs.length() - shared).nullif(0)
+    """Nearly the same words, within a minute; what costs more is only asked of turns that come so soon."""
+    mine, n = one.strip().split(" "), other.strip().split(" ").length()
+    shared = ibis.least(mine.filter(lambda word: other.contains(" " + word + " ")).length(), n)
+    overlap = shared / (mine.length() + n - shared).nullif(0)
     longer = ibis.greatest(one.length(), other.length()).nullif(0)
-    near = (overlap >= ALIKE) | ((one.levenshtein(other) / longer) <= TYPOS)
-    enough = (one != " ") & (other != " ") & (one != other)
-    return (enough & (seconds <= SOON) & near).fill_null(False)
+    slip = ((one.length() - other.length()).abs() <= TYPOS * longer).ifelse(
+        (one.levenshtein(other) / longer) <= TYPOS, False
+    )
+    near = (overlap >= ALIKE).ifelse(True, slip)
+    soon = (seconds <= SOON) & (one != " ") & (other != " ") & (one != other)
+    return soon.fill_null(False).ifelse(near, False).fill_null(False)
