@@ -257,9 +257,12 @@ def rows_of(one: Any, columns: dict[str, Any]) -> np.ndarray:
     """The rows of a slice that was told, by its name."""
     inside = np.ones(len(columns["id"]), dtype=bool)
     for name, value in one.where.conditions:
-        whole = next(c for c in columns if c == name or c.partition(".")[2] == name)
-        values = np.asarray(columns[whole])
-        if not whole.startswith("input."):
+        whole = next((c for c in columns if c == name or c.partition(".")[2] == name), name)
+        if whole == "hour of day":
+            values = np.array([one.hour for one in columns["at"].to_pylist()])
+        else:
+            values = np.asarray(columns[whole])
+        if not whole.startswith("input.") and whole != "hour of day":
             held = f'"{value}"' if whole == "output" else value
             inside &= values == held
         elif value.startswith("below "):
