@@ -52,7 +52,9 @@ def test_intervals_hold_the_truth():
 
 def test_nothing_and_a_move_below_the_least_are_not_told():
     rng = np.random.default_rng(0)
-    none = [apart(*two(rng, per=10), 0.05).p for _ in range(60)]
+    nothing = [apart(*two(rng, per=10), 0.05) for _ in range(60)]
+    assert np.mean([e.size for e in nothing]) < 0.012  # on the same days, three times that
+    none = [e.p for e in nothing]
     little = [apart(*two(rng, per=100, shift=0.09), 0.05).p for _ in range(30)]  # distance 0.036, and 16,800 rows
     assert np.mean(np.array(none) < 0.05) <= 0.05
     assert np.mean(np.array(little) < 0.05) <= 0.05
