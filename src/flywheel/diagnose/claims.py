@@ -31,6 +31,7 @@ ALPHA = 0.01
 
 _VALUES = 40  # of a column, the commonest: which are tried depends on the traffic alone, never on the failures
 _COLUMNS = 60
+_KINDS = 1_000
 _BINS = 48
 _FEWEST = 5
 _POINTS = 0.1  # a smaller difference of shares explains little, however sure it is
@@ -155,6 +156,12 @@ class Traffic:
         """For the commonest values of every column of words: how many failures and how much traffic have them."""
         columns = list(dict.fromkeys([*self.versions, *self.worded]))
         if not columns or not self.n:
+            return {}
+        kinds = {f"kinds {name}": self.seen[name].approx_nunique() for name in columns}
+        found_kinds = self.seen.aggregate(**kinds).to_pyarrow().to_pylist()[0]
+        most = max(_KINDS, self.total // 100)  # more are names of single things, and no kind of traffic
+        columns = [name for name in columns if found_kinds[f"kinds {name}"] <= most]
+        if not columns:
             return {}
         parts = [
             _counted(self.seen, name).mutate(column=ibis.literal(name)).order_by(ibis.desc("n"), "value").limit(_VALUES)

@@ -38,6 +38,7 @@ _SAME_SESSION, _SAME_USER = 0.995, 0.95  # what a report names is what its inter
 _TELLS, _QUOTES = 0.3, 0.85  # a word of a report, of a quotation, comes from the interaction, as often as this
 _DAMPED = 0.7  # words of one text depend on one another: their evidence counts for less than its sum
 _WORDS, _CANDIDATES, _SHOWN = 24, 2_000, 3
+_COUNTED = 200_000  # interactions in which the words of a report are counted
 _WORD = re.compile(r"[^\W_][\w'’-]{2,}")
 _WEEK = timedelta(days=7)
 _ALIKE = 0.5
@@ -78,21 +79,26 @@ def propose(interactions: Any, clues: Clues) -> tuple[Proposal, ...]:
         "same_user": seen.user == clues.user if clues.user else no,
         **has,
     }
-    marked = seen.select("id", "at", **{name: flag.fill_null(no).cast("int64") for name, flag in flags.items()})
-    counted = marked.aggregate(rows=marked.count(), **{name: marked[name].sum() for name in flags})
-    counts = {name: int(count or 0) for name, count in counted.to_pyarrow().to_pylist()[0].items()}
+    as_number = {name: flag.fill_null(no).cast("int64") for name, flag in flags.items()}
+    counts = _counts(seen, as_number)
     if not counts["rows"]:
         return ()
+    log_prior = math.log((1.0 - _NOT_LOGGED) / counts["rows"])
+    pool, elsewhere = seen, None
+    if clues.session and counts["same_session"]:  # the others need not be read: what they weigh together is known
+        pool = seen.filter(seen.session == clues.session)
+        chance = (counts["same_session"] + 0.5) / (counts["rows"] + 1.0)
+        elsewhere = math.log((1.0 - _SAME_SESSION) / (1.0 - chance))
+    marked = pool.select("id", "at", **as_number)
     agreeing = reduce(lambda a, b: a + b, (marked[name] * (100 if name.startswith("same") else 1) for name in flags))
     apart = (marked.at.epoch_seconds() - int(clues.when.timestamp())).abs()
     best = marked.mutate(agreeing=agreeing, apart=apart).order_by(ibis.desc("agreeing"), "apart", "id")
     rows = best.limit(_CANDIDATES).drop("agreeing", "apart").to_pyarrow().to_pylist()
     weights = np.array([_weight(row, counts, clues, list(words.values())) for row in rows])
-    log_prior = math.log((1.0 - _NOT_LOGGED) / counts["rows"])
     others = counts["rows"] - len(rows)
     everything = [math.log(_NOT_LOGGED), *(weights + log_prior)]
-    if others:  # nobody left out agrees better than the last one looked at
-        everything.append(math.log(others) + log_prior + float(weights.min()))
+    if others:  # by chance clues weigh 1 on average; and nobody left out agrees better than the last one looked at
+        everything.append(math.log(others) + log_prior + (float(weights.min()) if elsewhere is None else elsewhere))
     total = float(np.logaddexp.reduce(everything))
     posterior = np.exp(weights + log_prior - total)
     order = sorted(range(len(rows)), key=lambda place: (-posterior[place], rows[place]["id"]))[:_SHOWN]
@@ -101,6 +107,25 @@ def propose(interactions: Any, clues: Clues) -> tuple[Proposal, ...]:
         for place in order
         if posterior[place] >= 0.01
     )
+
+
+def _counts(seen: Any, flags: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows there are, and how many agree with each clue; words are counted in a sample of a large window."""
+    named = {name: flag for name, flag in flags.items() if name.startswith("same")}
+    marked = seen.select("id", **named)
+    whole = marked.aggregate(rows=marked.count(), **{name: marked[name].sum() for name in named})
+    found = {name: int(count or 0) for name, count in whole.to_pyarrow().to_pylist()[0].items()}
+    words = {name: flag for name, flag in flags.items() if name not in named}
+    if not words or not found["rows"]:
+        return found
+    part = seen.select(**words, **({"rand": seen.rand} if "rand" in seen.columns else {}))
+    if found["rows"] > _COUNTED and "rand" in seen.columns:
+        part = part.filter(part.rand < _COUNTED / found["rows"])
+    told = (
+        part.aggregate(sampled=part.count(), **{name: part[name].sum() for name in words}).to_pyarrow().to_pylist()[0]
+    )
+    scale = found["rows"] / max(int(told["sampled"]), 1)
+    return found | {name: round(int(told[name] or 0) * scale) for name in words}
 
 
 def _window(interactions: Any, clues: Clues) -> Any:
