@@ -155,7 +155,8 @@ def test_windows_of_a_real_folder(tmp_path):
                 for k in range(1500)
             )
             fw.feedback_many({"interaction_id": id, "rating": -1} for id in ids[::10])
-        whole = fw._fresh_snapshot()
+        fw._store.tables.sync(fw._store.log)
+        whole = fw._store.tables.snapshot()
         cut = whole.seq // 2
         before, now = whole.window(0, cut), whole.window(cut, whole.seq)
         assert [one.name for one in drift(now, before)] == ["output"]
