@@ -492,7 +492,10 @@ def _tally(hits: int, n: int) -> Tally:
 
 
 def one_look(shift: float, tolerance: float, n: int, base: float = 0.175, before: int = 68_785) -> float:
-    """Power of a z-test that knows when the rise begins and looks once, after n answers: the most one can hope for."""
+    """Power of a z-test that knows when the rise begins and looks once, after n answers.
+
+    It spends alpha once, the monitor once in 1 / alpha windows: so late it can fall behind.
+    """
     error = np.sqrt(base * (1 - base) / before + (base + shift) * (1 - base - shift) / n)
     return float(stats.norm.sf(stats.norm.isf(ALPHA) - (shift - tolerance) / error))
 

@@ -20,8 +20,7 @@ __all__ = ["Assessment", "PerformanceEstimator", "estimate"]
 
 _ROWS = 50_000
 _MOST_COLUMNS, _MOST_VALUES = 40, 30
-_FEWEST = 200
-_OWN_CURVE = 1000
+_FEWEST_ALL, _FEWEST = 100, 200
 _GROUPS = 12
 _NEW_VERSION = 0.10
 
@@ -39,8 +38,8 @@ def estimate(
 
     The calibration is learnt from the trusted labels of `reference`, a window before; without one, or with fewer than
     100 labels that come with a confidence, nothing can be said and the answer is empty. For each column in `by`
-    (`device`, `context.device` …) the estimate is repeated for its most frequent values, with a calibration of their
-    own where 1,000 judged answers allow it.
+    (`device`, `context.device` …) the estimate is repeated for its most frequent values, each with a calibration of its
+    own, where `reference` has 200 judged answers of it; a group is held against its own past.
 
     Observations are of kind `performance`, named `accuracy`. One alarms when accuracy is under the reference's by more
     than `tolerance`, as sure as `alpha` (shared out among the groups), and the estimate's assumptions hold, or labels
@@ -51,19 +50,13 @@ def estimate(
         return []
     found: list[Observation] = []
     groups = [None, *_groups(window, by)]
-    known: PerformanceEstimator | None = None
     for group in groups:
         rows = _read(window, reference, group)
         if rows is None:
             continue
-        enough = rows.scores.size >= (_FEWEST if group is None else _OWN_CURVE)
-        if enough or (group is None and rows.scores.size >= 100):
-            own = PerformanceEstimator.fit(rows.scores, rows.right, rows.features, weight=rows.weight, seed=seed)
-            known = own if group is None else known
-        elif known is not None:
-            own, rows = known, replace(rows, now_features=None)
-        else:
+        if rows.scores.size < (_FEWEST_ALL if group is None else _FEWEST):
             continue
+        own = PerformanceEstimator.fit(rows.scores, rows.right, rows.features, weight=rows.weight, seed=seed)
         level = 1 - 2 * alpha / len(groups)
         told = own.assess(rows.now, rows.now_features, labelled=rows.labelled, total=rows.total)
         if rows.unknown_version > _NEW_VERSION:
