@@ -18,8 +18,8 @@ Failing = Any | Callable[[Seen], Any]
 """An Ibis table with `id`, `loss` (0 to 1) and perhaps `weight`; or what makes one of a window, as `judged` does."""
 
 HOUR = "hour of day"
-_DAYS = timedelta(days=3)
-"""In a shorter window an hour of the day cannot be told from a single bad hour."""
+_DAYS = timedelta(days=21)
+"""In a shorter window an hour of the day cannot be told from a few bad hours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,8 +123,11 @@ def _spread(lines: Any, rates: Sequence[tuple[float, float, float, float]], by: 
     found = []
     for name in parts:
         variance, fourth = float(row[f"{name}v"] or 0.0), float(row[f"{name}q"] or 0.0)
-        wobble = fourth - variance**2 / max(row["n"], 1)
-        found.append((variance, min(2 * variance**2 / wobble, _HUGE) if wobble > 0 else _HUGE))
+        if by is None:
+            wobble = fourth - variance**2 / max(row["n"], 1)
+            found.append((variance, min(2 * variance**2 / wobble, _HUGE) if wobble > 0 else _HUGE))
+        else:  # as many witnesses as there are groups that carry the variance
+            found.append((variance, variance**2 / fourth - 1 if fourth > 0 else 1.0))
     return found
 
 
@@ -143,15 +146,13 @@ def _settled(
     level: float,
 ) -> Confirmed:
     inside, outside, p, q = rates[j]
-    variance, freedom = max(spreads)
-    n, error = int(sums[f"n{j}"] or 0), variance**0.5
-    freedom = max(min(freedom, max(n - 1, 1)), 1.0)
-    gap = p - q
-    if not n or outside <= 0 or error <= 0:
-        chance, reach = 1.0, 1.0
-    else:
-        chance = float(stats.t.sf(gap / error, freedom))
-        reach = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
+    n, gap = int(sums[f"n{j}"] or 0), p - q
+    chance = reach = 0.0
+    for variance, witnesses in spreads:
+        error, freedom = variance**0.5, max(min(witnesses, n - 1), 1.0)
+        known = n > 0 and outside > 0 and error > 0
+        chance = max(chance, float(stats.t.sf(gap / error, freedom)) if known else 1.0)
+        reach = max(reach, float(stats.t.ppf(0.5 + level / 2, freedom)) * error if known else 1.0)
     total = inside + outside
     # Engines add floats in any order; the last digits are theirs, not the data's.
     gap, reach, p, q = (round(one, 9) for one in (gap, reach, p, q))

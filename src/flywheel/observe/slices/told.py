@@ -43,7 +43,7 @@ def slices(
 
     `failing` is an Ibis table with `id`, `loss` (0 to 1) and perhaps `weight`, or a function that makes one of a window
     (`judged`), which the query of each finding then repeats. Slices are made of context, scalar inputs, the answer, the
-    model and, in windows of three days or more, the hour of the day; or of the `columns` named. They are found on half
+    model and, in windows of three weeks or more, the hour of the day; or of the `columns` named. They are found on half
     of the users (else sessions, else interactions) and told only when the other half confirms them: a risk difference
     above 0 by a test that allows for users and stretches of time, at `alpha` over all `k` (Holm), of at least `least`
     (or the overall rate, where that is smaller). What another slice explains is left out, and so is what fewer than
@@ -59,6 +59,8 @@ def slices(
         return []
     first = known.half(False)
     planned = plan(first, known.columns, labels=short_names(known.columns))
+    if not planned:  # every column has one value only
+        return []
     coded = encode(first, planned)
     rows = _as_seen(known, coded)
     total = float(rows.weight.sum())
