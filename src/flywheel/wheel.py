@@ -221,7 +221,10 @@ class Flywheel(Keeping, Looking):
             if not spins or spins[-1].state == "done":  # never under the hands of a spin that has begun
                 self._retention.apply(now)
             shop = self._workshop(labelers, progress, on_step)
-            return loop.turn(shop, loop.begin(shop, budget=budget, at=now, seed=seed), now)
+            turned = loop.turn(shop, loop.begin(shop, budget=budget, at=now, seed=seed), now)
+        if turned.state == "done" and self.reports():
+            self.tell_reporters(at=now)  # what was fixed; whom no webhook reaches waits in `reporters_to_tell`
+        return turned
 
     def uplift(self, since: str | None = None) -> Interval:
         """What the champion gets right beyond version `since` (default: the first release), as a share of interactions.

@@ -149,11 +149,13 @@ def _show(door: Door, found: Sequence[Observation], everything: bool) -> None:
 
 
 def _finding(door: Door, seen: Observation, full: bool) -> None:
+    from flywheel.page.findings import sentence
+
     show = door.screen
     sign = ("✗ ", "red") if seen.alarm else ("· ", "dim")
     values = seen.chart.get("y") if seen.chart.get("kind") == "line" else None
     drawn = spark(values[-40:]) if values else ""
-    show.parts("  ", sign, (short(seen.line, 400), "bold" if seen.alarm else ""), (f"  {drawn}", "blue"))
+    show.parts("  ", sign, (short(sentence(seen.line), 400), "bold" if seen.alarm else ""), (f"  {drawn}", "blue"))
     if full:
         for line in seen.evidence[:4]:
             show.line(f"      {short(line, 300)}", "dim")

@@ -11,7 +11,7 @@ from flywheel.page.figures import CHART_STYLE, figure
 from flywheel.page.markup import Html, h
 from flywheel.records import Interval, Mode, Observation
 
-__all__ = ["SECTIONS", "findings_page"]
+__all__ = ["SECTIONS", "findings_page", "sentence"]
 
 SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("level", "How it goes", "Levels of the window, beside what was before.", ("metric", "performance")),
@@ -87,7 +87,7 @@ def _top(
 ) -> Html:
     if alarms:
         verdict = h("p", h("b", f"{len(alarms)} finding{'s' if len(alarms) > 1 else ''} that hurt. "),
-                    alarms[0].line, cls="hurt")  # fmt: skip
+                    sentence(alarms[0].line), cls="hurt")  # fmt: skip
     else:
         verdict = h("p", h("b", "Nothing that hurts happened in this window. "),
                     "What moved without hurting is below.", cls="calm")  # fmt: skip
@@ -117,13 +117,18 @@ def _finding(seen: Observation) -> Html:
         facts.append(f"since {seen.since:%Y-%m-%d %H:%M}")
     return h(
         "article",
-        h("h3", seen.line),
+        h("h3", sentence(seen.line)),
         h("p", " · ".join(facts), cls="num") if facts else None,
         figure(seen.chart, seen.name) if seen.chart else None,
         h("ul", [h("li", line) for line in seen.evidence]) if seen.evidence else None,
         h("details", h("summary", "The query behind it"), h("pre", seen.query)) if seen.query else None,
         cls="f hurts" if seen.alarm else "f",
     )
+
+
+def sentence(line: str) -> str:
+    """A finding's line with a capital at its head."""
+    return line[:1].upper() + line[1:]
 
 
 def _interval(found: Interval) -> str:
