@@ -11,7 +11,7 @@ from flywheel.loop import STEPS
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
-def go_round(folder, task, first, later, *, wrong_when):
+def go_round(folder, task, first, later, *, wrong_when, budget=60):
     """Seed with `first`, answer `later`, complain where `wrong_when` says so, and spin with the true labels."""
     truth = {repr(x): y for x, y in [*first, *later]}
     with flywheel.open(folder, task=task, release={"registry": "folder"}) as fw:
@@ -27,10 +27,10 @@ def go_round(folder, task, first, later, *, wrong_when):
             for a, (_, y) in zip(answers, later, strict=True)
             if wrong_when(fw.task.correct(a.output, y))
         )
-        spin = fw.spin(budget=60, at=AT + timedelta(hours=5), labeler=lambda item: truth[repr(item.input)])
+        spin = fw.spin(budget=budget, at=AT + timedelta(hours=5), labeler=lambda item: truth[repr(item.input)])
         assert spin.state == "done"
         assert set(spin.seconds) == set(STEPS)
-        assert spin.labels == 60
+        assert spin.labels == budget
         assert spin.receipt.line
         assert spin.verdict.decision == "promote", [
             (c.outcome, c.line) for c in spin.verdict.checks if c.outcome != "pass"
@@ -52,7 +52,12 @@ def test_regression_on_records(tmp_path):
     first = [house(str(rng.choice(["north", "south"]))) for _ in range(300)]
     later = [house(str(rng.choice(["north", "south", "coast"], p=[0.3, 0.3, 0.4]))) for _ in range(300)]
     spin = go_round(
-        tmp_path / "prices", "regression", first, later, wrong_when=lambda right: not right and rng.random() < 0.4
+        tmp_path / "prices",
+        "regression",
+        first,
+        later,
+        wrong_when=lambda right: not right and rng.random() < 0.4,
+        budget=90,  # 60 fix as much, and leave the gate unsure of a loss of 2 points on the suite
     )
     assert spin.modes
 

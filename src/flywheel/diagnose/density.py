@@ -53,8 +53,9 @@ def regions(graph: Any, resolution: float = 1.0, seed: int = 0) -> tuple[Floats,
 
     >>> import numpy as np
     >>> two = np.concatenate([np.arange(20.0), 100 + np.arange(20.0)])[:, None]
-    >>> regions(neighbours(two, k=4), resolution=0.5)[0].tolist() == [0] * 20 + [1] * 20
-    True
+    >>> of = regions(neighbours(two, k=4), resolution=0.5)[0]
+    >>> set(of[:20].tolist()) & set(of[20:].tolist())
+    set()
     """
     from scipy.sparse import csr_matrix
 

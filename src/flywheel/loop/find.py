@@ -56,6 +56,7 @@ def step_observe(work: Turn) -> dict[str, Any]:
     return {"observations": to_dict(seen)}
 
 
+_BESIDE = 2000  # examples whose texts teach the embedder which words are alike
 _LABELLED = 3  # spins whose labels say how often the product fails
 
 
@@ -99,6 +100,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
             task=shop.task,
             seed=work.spin.seed,
             window=work.window,
+            beside=[example.input for example in state.examples()[-_BESIDE:]],
         )
         by_mode = {mode.id: [f for f in found if assignments.get(f.interaction_id) == mode.id] for mode in current}
         doubted = set(_suspects(work, 50))

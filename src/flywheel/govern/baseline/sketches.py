@@ -6,6 +6,7 @@ Every sketch holds a fixed amount of memory whatever comes, and gives the same a
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -43,6 +44,10 @@ def _mixed(bits: int) -> int:
 
 
 def _written(value: Any) -> bytes:
+    try:
+        return json.dumps(value, sort_keys=True).encode()  # escapes lone surrogates, and orders keys all the way down
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass
     try:
         return repr(value).encode("utf-8", "surrogatepass")
     except RecursionError:
