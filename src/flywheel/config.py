@@ -74,7 +74,7 @@ class ObserveSettings:
     """Smallest drift that is told: the share of a column's values that changed place."""
     alpha: float = 0.001
     """Chance with which an alarm may be false, over the whole life of the monitor."""
-    tolerance: float = 0.02
+    tolerance: float = 0.005
     """By how much the failure rate may rise before it hurts."""
     logs: tuple[str, ...] = ()
     """Application logs to read beside the interactions: files, or patterns such as `/var/log/bot/*.log`."""

@@ -202,5 +202,8 @@ def test_an_erased_person_is_in_no_chain(shop: flywheel.Flywheel) -> None:
     assert receipt["clean"]
     assert shop.why(mode.id).whys[0].answer == "erased"
     receipt = shop.erase("otto-waechter")
-    assert {row["place"] for row in receipt["search"]["left"]} == {"database: trail.doc", "flywheel.db"}  # who did it stays
+    assert {row["place"] for row in receipt["search"]["left"]} == {
+        "database: trail.doc",
+        "flywheel.db",
+    }  # who did it stays
     assert shop.why(mode.id).whys[0].by == "erased"

@@ -108,7 +108,9 @@ def test_kept_metrics_are_what_a_scan_gives_and_forget_what_is_erased(tmp_path):
     with flywheel.open(tmp_path, task="classification") as fw:
         for n in range(60):
             at = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=7 * n)
-            i = fw.log(input=f"q {n}", output="a", confidence=0.5 + n / 200, latency_ms=100 + n, user=f"u{n % 3}", at=at)
+            i = fw.log(
+                input=f"q {n}", output="a", confidence=0.5 + n / 200, latency_ms=100 + n, user=f"u{n % 3}", at=at
+            )
             if n % 30 == 0:
                 fw.metrics("hour")  # kept cells are added to from here on
             if n % 9 == 0:

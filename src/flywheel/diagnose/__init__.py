@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from flywheel.diagnose.calibration import Judged as Judged
     from flywheel.diagnose.calibration import calibrate as calibrate
     from flywheel.diagnose.calibration import detect as detect
-    from flywheel.diagnose.evidence import signs as signs
     from flywheel.diagnose.cause.remedy import follow as follow
+    from flywheel.diagnose.evidence import signs as signs
     from flywheel.diagnose.failed import failures as failures
     from flywheel.diagnose.grouping import group as group
     from flywheel.diagnose.lives import lifecycle as lifecycle

@@ -9,8 +9,8 @@ from flywheel.observe.series import Seen
 __all__ = ["judged"]
 
 TRUSTED = ("reviewer", "system")
-"""Whose labels are known: people who were asked, and the truth that came later. A judge's own errors are not known here,
-and users who correct an answer chose themselves."""
+"""Whose labels are known: people who were asked, and the truth that came later. A judge's own errors are not known
+here, and users who correct an answer chose themselves."""
 
 
 def judged(seen: Seen, *, tolerance: float = 1e-9, columns: tuple[str, ...] = ()) -> Any:

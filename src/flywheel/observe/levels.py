@@ -42,6 +42,8 @@ class Measure:
 
     def matters(self, effect: float, level: float) -> bool:
         """Whether a change is worth telling, at this usual level."""
+        if self.unit == "ms" and abs(effect) < 1.0:  # nobody waits for less
+            return False
         return abs(effect) >= (self.least * abs(level) if self.relative else self.least)
 
 

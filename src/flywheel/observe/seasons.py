@@ -222,7 +222,9 @@ def _tied(values: Floats) -> float:
     if values.size < 8:
         return 0.0
     rank = stats.rankdata(values)
-    return float(np.clip(np.nan_to_num(np.corrcoef(rank[:-1], rank[1:])[0, 1]) - values.size**-0.5, 0.0, 0.8))
+    if np.ptp(rank[:-1]) == 0 or np.ptp(rank[1:]) == 0:  # days that are all alike tell nothing
+        return 0.0
+    return float(np.clip(np.corrcoef(rank[:-1], rank[1:])[0, 1] - values.size**-0.5, 0.0, 0.8))
 
 
 def _strength(rest: Floats, days: list[int]) -> tuple[float, float, float]:

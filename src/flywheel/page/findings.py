@@ -57,11 +57,11 @@ def findings_page(
     (True, True)
     """
     alarms = [seen for seen in observations if seen.alarm]
-    kinds = {seen.kind for seen in observations if not seen.alarm}
+    quiet = {seen.kind for seen in observations if not seen.alarm}
     links = [("hurts", "What hurts")] if alarms else []
     links += [("first", "What to fix first")] if first else []
     links += [("modes", "Failure modes")] if modes else []
-    links += [(key, name) for key, name, _, there in SECTIONS if kinds & set(there)]
+    links += [(key, name) for key, name, _, there in SECTIONS if quiet & set(there)]
     parts = [_top(title, window, facts or {}, alarms, links)]
     if alarms:
         parts.append(_section("hurts", "What hurts", "Worse by more than chance explains.", map(_finding, alarms)))

@@ -112,9 +112,7 @@ class State:
         """
         table, contacts = schema.reports, schema.contacts
         with self._database.write() as connection:
-            known = _back(
-                Report, connection.scalar(sa.select(table.c.doc).where(table.c.id == id).with_for_update())
-            )
+            known = _back(Report, connection.scalar(sa.select(table.c.doc).where(table.c.id == id).with_for_update()))
             if known is None:
                 return None
             changed = change(known)

@@ -197,7 +197,7 @@ def _one(
     usual = float(median(per_label.values())) if per_label else 0.0
     place = place_of(here, everyone, shares)
     numbers = {
-        "lean": place.lean if place else 0.0,
+        "lean": place.lean if place and not place.of_people else 0.0,
         "broken": sum(any(e.kind in ("error", "slow") for e in f.evidence) for f in here) / len(here),
         "doubted": sum(any(e.kind == "doubt" for e in f.evidence) for f in here) / len(here),
     }
@@ -209,6 +209,8 @@ def _one(
         told_rows, labels_here = trials.labelled(ground, rows)
         numbers |= trials.density(ground, rows)
         damaged, sign = trials.damage(ground, rows)
+        if place is not None and place.of_people:  # how they write is not damage: what is missing is examples of it
+            damaged, sign = dict.fromkeys(damaged, 0.0), None
         numbers |= damaged
         numbers |= trials.neighbourhood(ground, rows)
         numbers |= trials.support(ground, told_rows, labels_here)

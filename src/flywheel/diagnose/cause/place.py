@@ -14,6 +14,13 @@ _ALPHA = 0.01
 _OVER = 1.3
 
 
+_WHO = frozenset(
+    {"locale", "language", "lang", "dialect", "country", "region", "market", "segment", "tenant", "customer", "team"}
+    | {"audience", "population", "tier", "plan", "age_group", "gender", "nationality"}
+)
+"""Context keys that say who asks. How these people write is no disturbance of the input: what they lack is examples."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A context value, its share of the mode, its share elsewhere, and the corrected p-value of the difference."""
@@ -22,6 +29,11 @@ class Place:
     share: float
     base: float
     p: float
+
+    @property
+    def of_people(self) -> bool:
+        """Does it say who asks, and not through what: a locale, a market, against a device or a network?"""
+        return self.value.partition("=")[0].rsplit(".", 1)[-1].lower() in _WHO
 
     @property
     def lean(self) -> float:
