@@ -5,7 +5,34 @@ import pytest
 
 from flywheel.diagnose.cause.quality import qualities
 
-WORDS = ["please", "tell", "me", "where", "my", "new", "credit", "card", "went", "after", "the", "bank", "sent", "it", "last", "week", "because", "nobody", "at", "home", "has", "received", "anything", "from", "the", "postman"]  # fmt: skip
+WORDS = [
+    "please",
+    "tell",
+    "me",
+    "where",
+    "my",
+    "new",
+    "credit",
+    "card",
+    "went",
+    "after",
+    "the",
+    "bank",
+    "sent",
+    "it",
+    "last",
+    "week",
+    "because",
+    "nobody",
+    "at",
+    "home",
+    "has",
+    "received",
+    "anything",
+    "from",
+    "the",
+    "postman",
+]
 
 
 def texts(rng, n):
