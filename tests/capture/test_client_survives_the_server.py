@@ -29,6 +29,7 @@ def books_balance(stats):
     return stats["logged"] == stats["delivered"] + stats["waiting"] + sum(stats["dropped"].values())
 
 
+@pytest.mark.slow
 def test_through_cuts_and_a_storm_of_503_everything_arrives_once(impatient):
     with serving(storm(0.5, seed=3)) as server, flywheel.connect(server.url, max_age=0.005, batch_records=20) as c:
         ids = [c.log(input=n) for n in range(600)] + [c.feedback(f"i{n}", rating=1)[0] for n in range(200)]

@@ -486,6 +486,7 @@ NAMES = sorted(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from(NAMES), VALUES | VALUES.map(json.dumps), max_size=8),
     st.lists(

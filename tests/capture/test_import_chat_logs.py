@@ -290,6 +290,7 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(request=_json, response=_json)
 def test_no_json_breaks_the_reading_of_an_exchange(request, response):
     before = copy.deepcopy((request, response))
@@ -301,6 +302,7 @@ def test_no_json_breaks_the_reading_of_an_exchange(request, response):
     assert (request, response) == before
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(rows=st.lists(st.dictionaries(_names, _json, max_size=5), max_size=3))
 def test_no_row_breaks_the_sources(rows, tmp_path_factory):

@@ -94,6 +94,7 @@ def with_setting(location, setting):
     return f"{location}{'&' if '?' in location else '?'}{setting}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_row_once_and_again_nothing(kind, make, recorder, store):
     location = make(kind, rows_of(90))

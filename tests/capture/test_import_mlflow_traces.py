@@ -50,6 +50,7 @@ def _write(path, rows):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrap", [lambda row: row, lambda row: {"trace_id": "x", "trace": json.dumps(row)}])
 def test_a_trace_in_a_file(wrap, tmp_path):
     location = _write(tmp_path / "traces.jsonl", [wrap(TRACE), {"info": {"trace_id": 1}, "data": {"spans": [{}]}}])

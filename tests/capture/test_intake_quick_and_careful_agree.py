@@ -90,6 +90,7 @@ parts = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chunks=st.lists(parts, max_size=6), lines=st.booleans(), kind=st.sampled_from(["interaction", "feedback"]))
 def test_whatever_arrives_the_books_balance(house: Any, chunks: list[bytes], lines: bool, kind: str) -> None:
@@ -108,6 +109,7 @@ def test_whatever_arrives_the_books_balance(house: Any, chunks: list[bytes], lin
     assert after["received"] == sum(after[part] for part in ("stored", "duplicates", "rejected", "dead_lettered"))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(items=st.lists(values, max_size=20), spaces=st.sampled_from(["", " ", "\n\t"]))
 def test_an_array_is_cut_the_same_however_large(items: list[Any], spaces: str) -> None:

@@ -90,6 +90,7 @@ ATTRIBUTES = st.dictionaries(
 IDS = st.just(TRACE) | st.binary(max_size=20)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(ATTRIBUTES, IDS, st.integers(0, 2**64 - 1), st.integers(0, 2)), max_size=4), ATTRIBUTES)
 def test_protobuf_and_json_say_the_same_of_spans(spans, resource):
     message = request(*(attributes for attributes, *_ in spans), resource=resource)
@@ -103,6 +104,7 @@ def test_protobuf_and_json_say_the_same_of_spans(spans, resource):
     assert one.records == len(spans)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(ATTRIBUTES, VALUES, st.sampled_from(["", "gen_ai.user.message", "gen_ai.choice", "x"])), max_size=4

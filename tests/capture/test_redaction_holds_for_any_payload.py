@@ -35,6 +35,7 @@ _json = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(_json)
 @settings(max_examples=300)
 def test_redacting_twice_is_redacting_once(value):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "kind"),
     [
@@ -48,12 +49,14 @@ def test_the_dashboard_shows_what_fails_what_waits_and_what_spins_brought(run, a
     assert "flywheel label" in shown.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_is_enough(run, made: Path) -> None:
     for command in (["status"], ["modes"], ["spins"], ["spins", "1"], ["failures"], ["label"]):
         shown = run(*command, "-f", made, columns=60).stdout
         assert max(len(line) for line in shown.splitlines()) <= 60, command
 
 
+@pytest.mark.slow
 def test_a_spin_says_what_it_waits_for_and_goes_on_when_it_has_it(run, answer, product: Path) -> None:
     waiting = answer("spin", "-f", product)
     assert waiting["state"] == "waiting"
@@ -106,6 +109,7 @@ def test_records_come_in_from_standard_input(answer, run, product: Path) -> None
     assert "line 2" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_file_is_imported_once_and_explained_before(run, answer, product: Path, tmp_path: Path) -> None:
     file = tmp_path / "logs.csv"
     file.write_text("question,answer,device\nhello,lost_card,ios\nbye,exchange_rate,android\n", encoding="utf-8")

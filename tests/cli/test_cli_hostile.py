@@ -21,6 +21,7 @@ def hostile(run, answer, product: Path) -> Path:
     return product
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [["status"], ["failures", "-n", "60"], ["modes"], ["label"], ["spins"], ["datasets"], ["releases"], ["doctor"]],

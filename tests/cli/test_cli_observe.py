@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import flywheel
 from flywheel.cli.app import app
 
+pytestmark = pytest.mark.slow
 START = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -54,6 +55,7 @@ def test_what_hurts_comes_first_and_says_so(worse):
     assert "a rise that hurts" in " ".join(shown.split())
 
 
+@pytest.mark.slow
 def test_a_quiet_week_is_called_quiet(tmp_path):
     logged(tmp_path, worse=False)
     assert "Nothing that hurts" in run("observe", "--folder", tmp_path, "--part", "levels")
@@ -65,6 +67,7 @@ def test_findings_as_json_are_observations(worse):
     assert {"kind", "line", "effect", "interval", "n", "query", "evidence"} <= set(found[0])
 
 
+@pytest.mark.slow
 def test_the_slice_that_fails_is_named(worse):
     (first, *_) = json.loads(run("slices", "--folder", worse, "--json"))
     assert {tuple(pair) for pair in first["where"]["conditions"]} == {("device", "ios"), ("network", "3g")}

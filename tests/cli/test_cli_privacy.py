@@ -19,6 +19,7 @@ def bot(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_user_is_erased_with_a_receipt_that_can_be_verified(bot, tmp_path, run, answer):
     planned = answer("erase", "--user", "ana@example.org", "--dry-run", "-f", bot)
     assert planned["erased"]["interactions"] == 2

@@ -22,6 +22,7 @@ def bot(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_a_report_is_filed_listed_and_asked_about(bot, run, answer):
     filed = answer("report", "got rates", "--interaction", "q-3", "--expected", "card", "--by", "ana", "-f", bot)
     assert filed["interaction_id"] == "q-3"
@@ -85,6 +86,7 @@ def test_a_chain_is_shown_answered_and_written(bot, run, answer, tmp_path):
     assert "no number 7" in run("why", "m1", "--answer", "7", "x", "-f", bot, code=1).stderr
 
 
+@pytest.mark.slow
 def test_the_modes_of_a_real_spin_have_chains_and_reports_go_into_them(product, run, answer):
     modes = answer("modes", "-f", product)
     assert modes

@@ -186,6 +186,7 @@ class Answer:
     confidence: float | None = None
 
 
+@pytest.mark.slow
 def test_flipped_labels_are_found_and_clean_ones_mostly_left_alone():
     data, truth = load_digits(return_X_y=True)
     data, truth = data[:700], truth[:700]

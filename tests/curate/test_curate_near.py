@@ -22,6 +22,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(JSON, max_size=12))
 def test_any_json_is_grouped_and_identical_inputs_are_together(inputs):
     groups = group_near_duplicates(inputs + inputs)

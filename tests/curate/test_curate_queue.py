@@ -233,6 +233,7 @@ def test_the_labelling_interface_escapes_what_was_logged():
 TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(labels=st.lists(st.none() | TEXT | st.integers() | st.booleans(), min_size=3, max_size=3))
 def test_any_label_survives_json_lines(tmp_path_factory, labels):

@@ -110,6 +110,7 @@ def test_hajek_estimate_from_a_selection_is_unbiased_and_the_plain_mean_is_not()
     assert abs(np.mean(plain) - truth.mean()) > 0.05
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     budget=st.integers(1, 90),
@@ -146,6 +147,7 @@ def test_a_selection_does_not_depend_on_the_order_of_pool_or_window_and_changes_
     assert first != pick(table, pool, 40, spin=2)
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_asked_about_once_and_count_as_traffic():
     texts = ["my card has not arrived yet please help"] * 30 + [
         f"topic {chr(97 + k) * 9} number {k}" for k in range(25)

@@ -93,6 +93,7 @@ def test_three_labels_leave_the_prior_nearly_where_it_was():
     assert all(abs(learned.weights[name] - start.weights[name]) < 0.5 for name in BUILT_IN)
 
 
+@pytest.mark.slow
 def test_targeted_labels_with_their_propensity_do_not_pass_for_the_traffic():
     """Failures are labelled five times as often as the rest: the weighted fit must still give the traffic's rate."""
     biases = {}

@@ -8,6 +8,7 @@ from flywheel.diagnose.clusters import cluster
 SIZES = [(60, 64), (150, 20), (400, 64), (1000, 10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), SIZES)
 def test_noise_is_one_group(n, d):
     counts = [cluster(np.random.default_rng(seed).normal(size=(n, d))).max() + 1 for seed in range(10)]

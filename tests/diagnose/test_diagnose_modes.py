@@ -186,6 +186,7 @@ def digits(seed, labelled=0.15):
     return window_of(rows, told), truth, (x, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_unseen_digits_and_a_bad_scanner_become_modes(seed):
     from sklearn.metrics import normalized_mutual_info_score

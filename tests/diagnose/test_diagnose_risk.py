@@ -124,6 +124,7 @@ def test_a_handful_of_audit_labels_does_not_replace_the_signs():
     assert any("too few audit labels" in line for line in risk.evidence)
 
 
+@pytest.mark.slow
 def test_an_outcome_that_differs_raises_severity_and_noise_does_not():
     rng = np.random.default_rng(0)
     members = failing(60, label=None)

@@ -74,6 +74,7 @@ def test_without_a_clue_nothing_is_sure(seen) -> None:
     assert propose(seen, Clues(when=AT - timedelta(days=400), what="x")) == ()
 
 
+@pytest.mark.slow
 def test_what_was_never_logged_is_not_found(seen) -> None:
     rng = np.random.default_rng(5)
     wrong = 0

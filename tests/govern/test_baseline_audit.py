@@ -302,6 +302,7 @@ def test_what_stops_a_stage_comes_first() -> None:
     assert all(finding.do and finding.why and finding.evidence for finding in audit.findings)
 
 
+@pytest.mark.slow
 def test_a_sample_says_so_and_its_intervals_hold() -> None:
     bot = list(support_bot(weeks=3))
     audited = look(bot)

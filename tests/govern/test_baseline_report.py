@@ -178,6 +178,7 @@ drafts = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drafts, st.none() | st.integers(1, 10))
 def test_whatever_a_source_yields_the_numbers_agree(given_drafts: list[Any], sample: int | None) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ said = st.builds(
 letters = st.tuples(st.sampled_from(["ana-one", "bea-two", "order-3", "order-12"]), st.integers(0, 3))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(interactions, said), max_size=30), st.lists(letters, max_size=4))
 def test_theirs_goes_and_others_stay(records, dead):

@@ -113,6 +113,7 @@ def test_an_erasure_still_finds_examples_whose_interactions_are_gone(folder):
         assert list(fw._store.state.get("owners")) == ["order-0001"]
 
 
+@pytest.mark.slow
 def test_a_new_spin_begins_with_it_and_one_under_way_is_left_alone(folder):
     with _open(folder, interactions=45) as fw:
         _fill(fw)

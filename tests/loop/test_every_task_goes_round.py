@@ -41,6 +41,7 @@ def go_round(folder, task, first, later, *, wrong_when, budget=60):
         return spin
 
 
+@pytest.mark.slow
 def test_regression_on_records(tmp_path):
     rng = np.random.default_rng(0)
 
@@ -74,6 +75,7 @@ def conversations(topics):
     return [(f"{ask} {filler}", QUESTIONS[t][0]) for t in topics for ask in QUESTIONS[t][1] for filler in FILLERS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["generation", "ranking"])
 def test_generation_and_ranking(tmp_path, task):
     rng = np.random.default_rng(1)
@@ -85,6 +87,7 @@ def test_generation_and_ranking(tmp_path, task):
     go_round(tmp_path / task, task, known, later, wrong_when=lambda right: not right and rng.random() < 0.4)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_adopted_is_what_candidates_must_beat(tmp_path):
     from sklearn.datasets import load_digits
     from sklearn.linear_model import LogisticRegression
@@ -107,6 +110,7 @@ def test_a_model_that_was_adopted_is_what_candidates_must_beat(tmp_path):
         assert "audit" in names["superiority"].line, "without a placebo only random labels are fair"
 
 
+@pytest.mark.slow
 def test_a_log_without_a_champion_is_beaten_or_not_by_what_it_logged(tmp_path):
     rng = np.random.default_rng(2)
     first, later = conversations(["opening hours", "returns"]), conversations(QUESTIONS) * 3

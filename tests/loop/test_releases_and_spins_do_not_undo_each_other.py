@@ -29,6 +29,7 @@ def bot(tmp_path):
         yield fw
 
 
+@pytest.mark.slow
 def test_a_rollback_is_not_undone_by_a_spin_without_new_labels(bot):
     assert bot.spin(budget=40, at=AT, labeler=topic).verdict.decision == "promote"
     assert bot.rollback(by="ana").version == "v1"
@@ -38,6 +39,7 @@ def test_a_rollback_is_not_undone_by_a_spin_without_new_labels(bot):
     assert bot.status()["champion"]["version"] == "v1"
 
 
+@pytest.mark.slow
 def test_a_champion_adopted_meanwhile_is_not_replaced_by_a_candidate_that_never_met_it(bot):
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -53,6 +55,7 @@ def test_a_champion_adopted_meanwhile_is_not_replaced_by_a_candidate_that_never_
     assert bot.status()["champion"]["version"] == adopted.version
 
 
+@pytest.mark.slow
 def test_a_challenger_that_a_person_promotes_closes_its_modes(tmp_path, bot):
     with flywheel.open(bot.folder, release={"registry": "folder", "automatic": False}) as fw:
         spin = fw.spin(budget=40, at=AT, labeler=topic)
@@ -64,6 +67,7 @@ def test_a_challenger_that_a_person_promotes_closes_its_modes(tmp_path, bot):
         assert fixed
 
 
+@pytest.mark.slow
 def test_a_folder_without_labels_is_told_what_to_do_and_is_not_stuck(tmp_path):
     with flywheel.open(tmp_path / "new", task="classification", **OPTIONS) as fw:
         with pytest.raises(NothingToLearn, match="no label yet"):
@@ -74,6 +78,7 @@ def test_a_folder_without_labels_is_told_what_to_do_and_is_not_stuck(tmp_path):
         assert spin.labels == 40
 
 
+@pytest.mark.slow
 def test_a_corrected_label_is_the_last_word_in_the_log(bot):
     bot.spin(budget=10, at=AT)
     item = bot.review_queue()[0]

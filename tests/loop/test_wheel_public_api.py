@@ -42,6 +42,7 @@ def test_the_first_spin_trains_on_the_seed_and_predict_logs_what_it_answers(bot)
     assert bot.status()["interactions"] == 1
 
 
+@pytest.mark.slow
 def test_a_spin_waits_for_people_and_goes_on_when_they_have_answered(bot):
     inputs, labels = labelled(("card_arrival", "balance"))
     bot.seed(inputs, labels, at=AT)
@@ -102,6 +103,7 @@ def test_bad_calls_say_what_to_do(bot):
     assert bot.status()["interactions"] == 0
 
 
+@pytest.mark.slow
 def test_kept_metrics_are_what_a_scan_gives_and_forget_what_is_erased(tmp_path):
     from flywheel.observe.series import metrics
 

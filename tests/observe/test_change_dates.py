@@ -100,6 +100,7 @@ def test_short_constant_and_long_series():
     assert abs(found.since - START - timedelta(hours=5000)) <= timedelta(hours=9)
 
 
+@pytest.mark.slow
 def test_errors_that_are_rare_are_neither_changes_nor_departures():
     told = 0
     for seed in range(12):

@@ -26,6 +26,7 @@ def test_without_labels_there_is_no_failure_rate():
     assert row["labels"] == 0
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth():
     rng, inside = np.random.default_rng(5), 0
     for trial in range(60):

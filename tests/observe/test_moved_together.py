@@ -36,6 +36,7 @@ def window(seed, *, first=0, n=4000, days=8, apart=0.0, mean=0.0):
     return SimpleNamespace(interactions=ibis.memtable(table), feedback=told)
 
 
+@pytest.mark.slow
 def test_a_joint_move_that_no_column_shows_is_named():
     now, before = window(1, first=8, apart=0.9), window(0)
     assert drift(now, before) == []
@@ -46,6 +47,7 @@ def test_a_joint_move_that_no_column_shows_is_named():
     assert not found.alarm
 
 
+@pytest.mark.slow
 def test_a_moved_column_is_named_alone():
     (found,) = classifier_two_sample(window(1, first=8, mean=0.8), window(0))
     assert found.chart["x"] == ["input.c"]
@@ -53,6 +55,7 @@ def test_a_moved_column_is_named_alone():
     assert found.value == pytest.approx(0.5 + 0.214 * 0.81, abs=0.04)
 
 
+@pytest.mark.slow
 def test_nothing_moved_nothing_told():
     assert [classifier_two_sample(window(s + 50, first=8, n=1500), window(s, n=1500)) for s in range(3)] == [[]] * 3
 

@@ -99,6 +99,7 @@ def test_latency_quantiles_are_within_one_per_cent():
     assert row["confidence"] is None
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(st.integers(0, 50), st.lists(st.integers(1, 549), min_size=1, max_size=3))
 def test_any_steps_give_the_same_cells(seed, stops):

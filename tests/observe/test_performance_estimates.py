@@ -27,6 +27,7 @@ def test_calibration_learns_the_curve_and_keeps_the_mean():
     assert curve.mean(scores)[0] == pytest.approx(right.mean(), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True], ids=["all", "sampled"])
 def test_the_interval_covers_the_realised_accuracy(weighted):
     inside, trials = 0, 60
@@ -66,6 +67,7 @@ def test_weights_see_a_change_of_mix_that_confidence_cannot():
     assert aware.effective < 12_000
 
 
+@pytest.mark.slow
 def test_the_same_mix_is_not_weighed():
     rng = np.random.default_rng(2)
     moved = [reweigh(rng.normal(size=(1500, 3)), rng.normal(size=(1500, 3)), seed=seed).moved for seed in range(8)]
@@ -100,6 +102,7 @@ def test_labels_correct_the_estimate_and_tell_that_it_broke():
     assert known.assess(fine, labelled=(fine[told], fine_truth[told], np.full(told.sum(), 12.5))).valid
 
 
+@pytest.mark.slow
 def test_confidence_narrows_what_labels_say_and_the_interval_holds():
     inside, narrower = 0, 0
     for seed in range(60):
@@ -164,6 +167,7 @@ def test_a_window_gets_one_finding_for_all_and_one_by_value():
         assert one.chart["valid"]
 
 
+@pytest.mark.slow
 def test_harder_inputs_alarm_without_a_label_and_labels_alone_see_the_rest():
     rng = np.random.default_rng(7)
     before = window(rng, 6000, label=1.0)

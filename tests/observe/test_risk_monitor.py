@@ -48,6 +48,7 @@ def test_counting_keeps_means_and_never_overstates_evidence(pairs, rate):
     assert np.array_equal(Tally.from_state(json.loads(json.dumps(tally.state()))).counts, tally.counts)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_at_every_moment():
     left = 0
     for seed in range(60):

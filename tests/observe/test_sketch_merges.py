@@ -53,6 +53,7 @@ def by_hand(found):
     return counts
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(rows, rows, rows)
 def test_sketches_add_up_like_tables_in_any_order(one, two, three):

@@ -96,6 +96,7 @@ def window(rows, told, rng):
     return SimpleNamespace(interactions=ibis.memtable(interactions), feedback=ibis.memtable(feedback))
 
 
+@pytest.mark.slow
 def test_a_word_of_the_question_that_goes_with_trouble_is_found():
     seen = chats(np.random.default_rng(0), 800, word="gift voucher", effect=0.4)
     found = phrasings(seen)

@@ -114,6 +114,7 @@ def test_agreement_finds_a_damaged_artefact():
     assert answers(sound, examples[:1]) == {"e0": Answer("l0")}
 
 
+@pytest.mark.slow
 def test_ten_times_the_work_takes_about_ten_times_as_long():
     class Worker:
         def __init__(self, times):

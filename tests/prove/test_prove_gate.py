@@ -157,6 +157,7 @@ def test_order_does_not_matter():
     ]
 
 
+@pytest.mark.slow
 def test_level_and_power_under_selection():
     """Champion, placebo and candidate err independently on 20 % of cases; only cases the champion got wrong are
     labelled.

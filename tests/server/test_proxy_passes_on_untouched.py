@@ -151,6 +151,7 @@ def test_the_official_client_gets_its_answer_and_the_log_the_exchange(tmp_path: 
         balanced(fw)
 
 
+@pytest.mark.slow
 def test_a_flywheel_key_is_never_passed_on(tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-server")
     with proxied(tmp_path / "a", upstream.url) as (url, fw):

@@ -28,6 +28,7 @@ def walk(client: TestClient, path: str, limit: int, **filters: str) -> list[dict
     raise AssertionError("the pages do not end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 7, 20, 1000])
 def test_interactions_come_once_and_in_order(tmp_path: Path, limit: int) -> None:
     with served(tmp_path / "a") as (client, (fw,)):
