@@ -43,7 +43,7 @@ class Looking(Parts):
         Looks at the interactions from `since` to `until` by the product's clock, beside the eight weeks before. Left
         out: the last seven days where the log is longer than eight, else the last fifth of its time. `parts` limits the
         look to some of `levels`, `monitor`, `performance`, `seasons`, `breaks`, `anomalies`, `drift`, `text`,
-        `influences`, `slices`, `wording` and `logs`; `logs` names application logs to read beside the interactions.
+        `influences`, `slices`, `alike`, `wording` and `logs`; `logs` names application logs to read beside.
         `html` writes the findings and failure modes as a page.
 
         >>> import tempfile, flywheel

@@ -48,6 +48,7 @@ def step_observe(work: Turn) -> dict[str, Any]:
         whole=work.snapshot,
         labelled=_labelled(work),
         logs=work.shop.config.observe.logs,
+        embedder_for=work.embedder,
         seed=work.spin.seed,
     )
     seen = survey(look)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ class Survey:
     logs: Sequence[str] = ()
     seed: int = 0
     progress: Progress | None = None
+    embedder_for: Callable[[Sequence[Any]], Any] | None = None
+    """Gives the embedder that suits inputs; without it texts and vectors are not searched for groups."""
     parts: tuple[str, ...] = field(default=())
     """Names of `PARTS` to look at; all where empty."""
     known: dict[str, Any] = field(default_factory=dict, compare=False)
@@ -110,6 +113,7 @@ def _look(shop: Workshop, snapshot: Any, window: Any, reference: Any | None, **m
         task=shop.task,
         whole=snapshot,
         progress=shop.progress,
+        embedder_for=shop.embedder_for,
         **more,
     )
     return look, signs
@@ -245,6 +249,24 @@ def _by_more_than_chance(seen: Observation, rows: Sequence[dict[str, Any]], name
     return bool(tail * len(rows) < _ODD)
 
 
+def _alike(look: Survey) -> list[Observation]:
+    """Groups of alike texts or vectors that fail: where inputs are no records, slices cannot say which."""
+    from flywheel.observe.slices import vector_slices
+
+    seen = look.window.interactions
+    some = (
+        seen.filter(seen.input_text.notnull() | seen.input_vector.notnull()) if "input_vector" in seen.columns else None
+    )
+    if look.embedder_for is None or some is None:
+        return []
+    rows = some.order_by("rand", "id").limit(_DRAWN).select("id", "input").to_pyarrow()
+    if rows.num_rows < 200:
+        return []
+    inputs = [json.loads(text) for text in rows["input"].to_pylist()]
+    vectors = look.embedder_for(inputs).embed(inputs)
+    return vector_slices(look.window, failing(look), (rows["id"].to_pylist(), vectors), seed=look.seed)
+
+
 def _drift(look: Survey) -> list[Observation]:
     from flywheel.observe.drift import classifier_two_sample, drift
 
@@ -321,6 +343,8 @@ _METRICS = ("failures", "errors", "negative", "confidence", "latency_p95", "volu
 """The metrics in which seasons, breaks and anomalies are looked for."""
 _BAD = ("failures", "errors", "negative")
 """Those of which more hurts."""
+_DRAWN = 4000
+"""At most so many inputs are embedded to search them for groups."""
 _MOOD = 0.03
 """A change of the mean sentiment (-1 to 1) worth telling."""
 _ODD = 0.01
@@ -335,6 +359,7 @@ PARTS: dict[str, Callable[[Survey], list[Observation]]] = {
     "anomalies": _anomalies,
     "influences": _influences,
     "slices": _slices,
+    "alike": _alike,
     "drift": _drift,
     "text": _text,
     "wording": _wording,
