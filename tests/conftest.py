@@ -15,6 +15,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is; what is slow is marked so.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]  # no doctests in these, and three modules cannot share a name
 

@@ -172,7 +172,7 @@ def _performance(look: Survey) -> list[Observation]:
 def _series(look: Survey) -> tuple[list[dict[str, Any]], str]:
     """The metrics by step up to the end of the window, at most half a year of them, and the query for them."""
     from flywheel.observe.reproduce import query_of
-    from flywheel.observe.series import metrics
+    from flywheel.observe.series import EVERY, Cut, metrics, with_feedback
 
     if "series" in look.known:
         found: tuple[list[dict[str, Any]], str] = look.known["series"]
@@ -181,7 +181,22 @@ def _series(look: Survey) -> tuple[list[dict[str, Any]], str]:
     rows = metrics(whole, look.config.observe.every)
     until = getattr(look.window, "until", None)
     kept = [row for row in rows if until is None or _utc(row["at"]) < until]
-    query = query_of(lambda seen, told: seen.select("at", "confidence", "latency_ms", "error"), whole)
+
+    def steps(seen: Any, told: Any) -> Any:
+        table = with_feedback(Cut(seen, told))
+        return (
+            table.group_by(table["at"].truncate(EVERY[look.config.observe.every]).name("at"))
+            .aggregate(
+                volume=table.count(),
+                errors=table.failed.mean(),
+                negative=table.negative.mean(),
+                confidence=table.confidence.mean(),
+                latency_p95=table.latency_ms.approx_quantile(0.95),
+            )
+            .order_by("at")
+        )
+
+    query = query_of(steps, whole)
     look.known["series"] = kept[-_POINTS:], query
     return kept[-_POINTS:], query
 
