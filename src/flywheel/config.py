@@ -76,6 +76,8 @@ class ObserveSettings:
     """Chance with which an alarm may be false, over the whole life of the monitor."""
     tolerance: float = 0.005
     """By how much the failure rate may rise before it hurts."""
+    parts: tuple[str, ...] = ()
+    """Sides from which a spin looks at its window, such as `levels` and `monitor`; empty for all."""
     logs: tuple[str, ...] = ()
     """Application logs to read beside the interactions: files, or patterns such as `/var/log/bot/*.log`."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flywheel.errors import InvalidConfig, NotFound
-from flywheel.loop.survey import PARTS, observe_window, slices_of
+from flywheel.loop.survey import observe_window, slices_of
 from flywheel.parts import Parts
 
 if TYPE_CHECKING:
@@ -58,9 +58,6 @@ class Looking(Parts):
         snapshot = self._snapshot_now()
         window, reference = self._windows(snapshot, since, until)
         names = tuple(parts)
-        unknown = sorted(set(names) - set(PARTS))
-        if unknown:
-            raise InvalidConfig(f"there is no part {unknown[0]!r} to look at. There are: {', '.join(PARTS)}")
         places = [str(place) for place in logs] or list(self.config.observe.logs)
         found = observe_window(
             self._workshop([], progress), snapshot, window, reference, logs=places, parts=names, seed=seed

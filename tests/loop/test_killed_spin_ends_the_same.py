@@ -50,6 +50,7 @@ def ready(tmp_path_factory):
         fw.config = replace(fw.config, release=replace(fw.config.release, registry="folder"))
         (folder / "flywheel.toml").write_text(
             '[product]\nname = "office"\ntask = "classification"\n[release]\nregistry = "folder"\n'
+            '[observe]\nparts = ["levels", "monitor", "slices", "drift"]\n'
         )
         known = [i for i in range(400) if digits[i] < 8][:120]
         fw.seed([images[i].tolist() for i in known], [int(digits[i]) for i in known], at=AT)

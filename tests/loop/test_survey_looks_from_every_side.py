@@ -59,7 +59,9 @@ def test_what_was_planted_is_told_and_hurts_first(wheel):
 
 @pytest.mark.slow
 def test_queries_run_again(wheel):
-    found = wheel.observe(since=START + timedelta(minutes=8.4 * 2500), parts=["slices", "influences", "drift", "breaks"])
+    found = wheel.observe(
+        since=START + timedelta(minutes=8.4 * 2500), parts=["slices", "influences", "drift", "breaks"]
+    )
     asked = [seen for seen in found if seen.query]
     assert asked
     for seen in asked:

@@ -49,6 +49,7 @@ def step_observe(work: Turn) -> dict[str, Any]:
         labelled=_labelled(work),
         logs=work.shop.config.observe.logs,
         embedder_for=work.embedder,
+        parts=work.shop.config.observe.parts,
         seed=work.spin.seed,
     )
     seen = survey(look)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flywheel import diagnose
-from flywheel.errors import NotFound
+from flywheel.errors import InvalidConfig, NotFound
 from flywheel.loop.turn import Workshop, calibration_before
 from flywheel.observe.judged import judged
 from flywheel.records import Observation
@@ -60,6 +60,7 @@ def survey(look: Survey) -> list[Observation]:
 
     O(interactions + feedback) in the engine, and fits on samples of stated size; see `PARTS` for the sides.
     """
+    _check(look.parts)
     found: list[Observation] = []
     wanted = {name: part for name, part in PARTS.items() if not look.parts or name in look.parts}
     for place, (name, part) in enumerate(wanted.items()):
@@ -69,6 +70,12 @@ def survey(look: Survey) -> list[Observation]:
     if look.progress:
         look.progress("done", 1.0)
     return [*(seen for seen in found if seen.alarm), *(seen for seen in found if not seen.alarm)]
+
+
+def _check(parts: Sequence[str]) -> None:
+    unknown = sorted(set(parts) - set(PARTS))
+    if unknown:
+        raise InvalidConfig(f"there is no part {unknown[0]!r} to look at. There are: {', '.join(PARTS)}")
 
 
 def observe_window(
@@ -82,6 +89,7 @@ def observe_window(
     seed: int = 0,
 ) -> list[Observation]:
     """Look at a window outside of any spin."""
+    _check(parts)
     look, cached = _look(shop, snapshot, window, reference, logs=tuple(logs), parts=parts, seed=seed)
     try:
         return survey(look)
