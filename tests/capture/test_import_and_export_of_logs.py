@@ -244,6 +244,7 @@ def test_no_cell_is_a_formula(value):
     assert cell[:1] not in tuple("=+-@\t\r\n＝＋－＠") or read_cell(cell) == float(cell)  # a negative number may stand
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sink", "source"), [(CsvSink, Csv), (JsonLinesSink, JsonLines), (ParquetSink, Parquet)])
 @given(
     rows=st.lists(

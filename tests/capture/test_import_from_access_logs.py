@@ -294,6 +294,7 @@ def test_no_bent_line_stops_the_parser(line):
         assert row is None or row["at"]
 
 
+@pytest.mark.slow
 def test_a_real_web_log():
     folder = os.environ.get("FLYWHEEL_DATA")
     if not folder:

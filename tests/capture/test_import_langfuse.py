@@ -227,6 +227,7 @@ _fields = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(rows=st.lists(st.dictionaries(_fields, _values, max_size=8), max_size=3), keep=st.booleans())
 def test_no_row_breaks_the_source(rows, keep, tmp_path_factory):

@@ -153,6 +153,7 @@ _values = st.recursive(
 _fields = st.sampled_from([*span("x"), *annotation("x", "x"), "context", "attributes", "annotations", "result"])
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(rows=st.lists(st.dictionaries(_fields, _values, max_size=8), max_size=3))
 def test_no_row_breaks_the_source(rows, tmp_path_factory):

@@ -63,6 +63,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Any:
         fw.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(record=interactions)
 @example(record={"input": "mail ana@example.org", "id": "a", "context": {"note": "card 4111 1111 1111 1111"}})

@@ -318,6 +318,7 @@ CROWDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CROWDS)
 def test_a_crowded_span_is_told_in_bounded_memory(name):
     body = spans_around(field(2, GOOD_IDS + CROWDS[name]))

@@ -44,6 +44,7 @@ def test_redacting_twice_is_redacting_once(value):
     assert json.loads(json.dumps(once)) == once
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(CANARIES)), st.text(alphabet="ab ,;\n\0éж!", max_size=40), _any_text, st.booleans())
 @settings(max_examples=300)
 def test_a_planted_entity_goes_from_wherever_it_stands(canary, before, other, as_key):

@@ -104,6 +104,7 @@ _plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(_plain)
 @settings(max_examples=150)
 def test_words_and_small_numbers_are_never_touched(value):

@@ -33,6 +33,7 @@ def test_nothing_on_the_screen_is_an_order(run, hostile: Path, command: list[str
         assert not set(shown) & set("\x1b\x07\x9b\x7f\x08\u202e"), command
 
 
+@pytest.mark.slow
 def test_markup_and_emoji_codes_stay_as_they_were_written(run, hostile: Path) -> None:
     shown = run("failures", "-n", "60", "-f", hostile, columns=2000).stdout
     assert "[red]boo[/red]" in shown

@@ -71,6 +71,7 @@ def test_the_form_is_printed_to_be_embedded(bot, run, answer):
     assert "embed_on" in shown.stderr
 
 
+@pytest.mark.slow
 def test_a_chain_is_shown_answered_and_written(bot, run, answer, tmp_path):
     shown = run("why", "m1", "-f", bot).stdout
     assert "Asked of you" in shown

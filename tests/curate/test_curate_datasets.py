@@ -71,6 +71,7 @@ def test_near_duplicates_share_group_and_fold_and_join_known_groups():
     assert 0 <= two.fold < SETTINGS.folds
 
 
+@pytest.mark.slow
 @given(st.randoms(use_true_random=False))
 def test_groups_do_not_depend_on_order(shuffler: random.Random):
     pool = [example(k, input=f"{'abcdefgh'[k // 4] * 30} please help me {k % 4}", group="") for k in range(24)]

@@ -210,6 +210,7 @@ def test_pool_members_from_outside_the_window_are_left_out():
     assert {int(s.interaction_id[1:]) < 100 for s in chosen} == {True}
 
 
+@pytest.mark.slow
 def test_an_audit_label_that_is_also_targeted_is_spent_once():
     # The pool is the whole window: overlaps are certain, the budget is still used to the last label.
     for seed in range(20):

@@ -112,6 +112,7 @@ def test_targeted_labels_with_their_propensity_do_not_pass_for_the_traffic():
     assert biases[False] > 0.15
 
 
+@pytest.mark.slow
 def test_p_failure_is_reliable_after_three_hundred_labels():
     before, after = [], []
     for seed in range(5):

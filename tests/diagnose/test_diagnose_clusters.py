@@ -15,6 +15,7 @@ def test_noise_is_one_group(n, d):
     assert counts.count(1) >= 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), SIZES)
 @pytest.mark.parametrize("groups", [2, 3, 5])
 def test_groups_are_found(n, d, groups):

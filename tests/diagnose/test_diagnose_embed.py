@@ -55,6 +55,7 @@ def test_an_almost_constant_pixel_does_not_outweigh_a_picture():
     assert apart(rows, 3, 4) < apart(rows, 3, 15) / 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "embedder", [TextEmbedder(dimensions=8), FeatureEmbedder(dimensions=8)], ids=["text", "features"]
 )

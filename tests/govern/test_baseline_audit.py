@@ -96,6 +96,7 @@ def test_quiet_nights_and_weekends_are_no_gaps(seed: int) -> None:
     assert look(support_bot(weeks=4, seed=seed)).times.gaps == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_log_that_comes_in_bursts_has_no_gaps(seed: int) -> None:
     """What is usual varies as much as it varies in the other hours, not as evenly as chance alone would have it."""

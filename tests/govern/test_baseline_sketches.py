@@ -133,6 +133,7 @@ def test_values_that_are_no_json_are_hashed_too(value: object) -> None:
     assert hash_of(value) == hash_of(value)
 
 
+@pytest.mark.slow
 def test_what_is_nested_too_deep_is_hashed_too() -> None:
     deep: list[object] = []
     for _ in range(100_000):

@@ -70,6 +70,7 @@ def test_a_user_stored_under_an_older_key_is_found(tmp_path):
         assert fw.erase("ana@example.org")["erased"]["interactions"] == 2
 
 
+@pytest.mark.slow
 def test_users_without_pseudonyms_are_found(tmp_path):
     with flywheel.open(tmp_path / "bot", **OPTIONS, privacy={"pseudonyms": False}) as fw:
         for user in ("ana-maria", "ana@example.org", "ana-maria-2"):

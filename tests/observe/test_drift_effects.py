@@ -44,6 +44,7 @@ def test_the_size_is_the_distance_and_does_not_grow_with_traffic(per):
     assert all(e.low <= e.size <= e.high for e in found)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth():
     found = [apart(*two(np.random.default_rng(s), per=200, shift=0.5, rho=0.7, spread=0.1), 0.05) for s in range(60)]
     held = np.mean([e.low - 0.005 <= true_distance(0.5) <= e.high + 0.005 for e in found])

@@ -66,6 +66,7 @@ def test_a_new_topic_is_named_by_its_words():
     assert not any(one.alarm for one in found.values())
 
 
+@pytest.mark.slow
 def test_longer_texts_and_another_alphabet():
     twice = [f"{a} {b}" for a, b in zip(asked(1), asked(2), strict=True)]
     assert "text.length" in by_name(text_drift(window(twice, first=8), window(asked(0))))
@@ -110,6 +111,7 @@ def spoken(variety, part):
     return re.findall(r"^# text ?[:=] ?(.+)$", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_swiss_users_beside_german_ones_are_seen_by_their_words():
     german = spoken("de", "test") + spoken("de", "valid")
     swiss = spoken("gsw", "test") + spoken("gsw", "valid")

@@ -153,6 +153,7 @@ def window(rng, n, *, harder=0.0, worse=0.0, label=0.0, first=0, **more):
     return labelled(wrong, confidence=confidence, told=told, propensity=label, network=network, first=first, **more)
 
 
+@pytest.mark.slow
 def test_a_window_gets_one_finding_for_all_and_one_by_value():
     rng = np.random.default_rng(6)
     before = window(rng, 6000, label=1.0)

@@ -117,6 +117,7 @@ def test_a_last_attempt_that_asks_again_is_abandoned_and_one_still_going_on_is_n
     assert marked([(0, None, ask, {"user": "u"}), (30, None, again, {"user": "u"})])[1] == set()  # no session to leave
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "asks"),
     [

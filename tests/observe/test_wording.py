@@ -110,6 +110,7 @@ def test_a_word_of_the_question_that_goes_with_trouble_is_found():
     assert phrasings(seen) == found
 
 
+@pytest.mark.slow
 def test_a_phrase_of_the_answer_is_found_and_its_query_runs():
     seen = chats(np.random.default_rng(1), 800, answer="unfortunately I cannot", effect=0.4)
     found = [one for one in phrasings(seen) if one.name.startswith("answer: ") and "unfortunately" in one.name]
@@ -132,6 +133,7 @@ def test_small_windows_say_nothing():
     assert phrasings(chats(np.random.default_rng(3), 5)) == []
 
 
+@pytest.mark.slow
 def test_a_sample_is_enough():
     seen = chats(np.random.default_rng(4), 1500, word="gift voucher", effect=0.5)
     found = phrasings(seen, sample=1500)

@@ -480,6 +480,7 @@ class StorePromises:
         with other.lock("spin/../x"):
             pass
 
+    @pytest.mark.slow
     def test_a_kill_releases_the_lock(
         self, store: Store, address: str, worker: Callable[..., object], tmp_path: Path
     ) -> None:

@@ -32,6 +32,7 @@ def files(store: Store) -> list[Path]:
     return sorted((store.folder / "tables").rglob("interactions/*.parquet"))
 
 
+@pytest.mark.slow
 def test_it_is_pinned_while_data_arrives_and_compaction_runs(opened: Callable[..., Store]) -> None:
     store = opened()
     for start in range(0, 40, 4):

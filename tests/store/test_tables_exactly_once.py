@@ -89,6 +89,7 @@ def test_a_log_of_one_kind_is_not_read_again_for_the_other(opened: Callable[...,
     assert store.tables.snapshot().seq == 10  # the feedback table, too, says that it has seen them all
 
 
+@pytest.mark.slow
 def test_rebuilding_gives_what_filling_bit_by_bit_gave(
     opened: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +164,7 @@ def test_a_rebuild_that_is_killed_leaves_the_old_tables_and_the_next_one_works(
     assert len([folder for folder in (store.folder / "tables").iterdir() if any(folder.iterdir())]) == 1
 
 
+@pytest.mark.slow
 def test_tables_that_were_deleted_or_damaged_are_mended_from_the_log(opened: Callable[..., Store]) -> None:
     import shutil
 
