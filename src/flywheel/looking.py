@@ -103,10 +103,10 @@ class Looking(Parts):
         added up from cells that are kept, in time that does not grow with the log: see `flywheel.observe.rollup`.
         """
         from flywheel.observe.rollup import overview
-        from flywheel.observe.series import feelings, metrics
+        from flywheel.observe.series import feelings, metrics, utc
 
         if every in ("hour", "day") and not where and by is None:
-            felt = {_utc(at): mood for (at,), mood in feelings(self._snapshot_now(), every, ("at",)).items()}
+            felt = {utc(at): mood for (at,), mood in feelings(self._snapshot_now(), every, ("at",)).items()}
             return [{**row, "sentiment": felt.get(row["at"])} for row in overview(self._cells(), every)]
         return metrics(self._snapshot_now(), every, where=where, by=by)
 
@@ -187,10 +187,6 @@ class Looking(Parts):
             first=[fix for fix in self.fix_first(10) if fix.name],
             made=datetime.now(UTC),
         )
-
-
-def _utc(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
 def _packed(cells: Any) -> str:

@@ -6,7 +6,7 @@ import glob
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from flywheel import diagnose
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.loop.turn import Workshop, calibration_before
 from flywheel.observe.judged import judged
+from flywheel.observe.series import utc
+from flywheel.observe.span import Span
 from flywheel.records import Observation
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ __all__ = ["PARTS", "Survey", "failing", "observe_window", "slices_of", "survey"
 _ENOUGH = 400
 """With so many trusted labels, losses are read off them; with fewer, off the probability of failure."""
 _POINTS = 26 * 7 * 24
+_STEP = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 """At most so many hours of metrics are looked at: half a year."""
 
 
@@ -186,9 +189,10 @@ def _series(look: Survey) -> tuple[list[dict[str, Any]], str]:
         found: tuple[list[dict[str, Any]], str] = look.known["series"]
         return found
     whole = look.whole if look.whole is not None else look.window
-    rows = metrics(whole, look.config.observe.every)
-    until = getattr(look.window, "until", None)
-    kept = [row for row in rows if until is None or _utc(row["at"]) < until]
+    start, until = _start(look), getattr(look.window, "until", None)
+    if start is not None:  # what is older than is looked at is not read
+        whole = Span(whole, start - _POINTS * _STEP[look.config.observe.every], until)
+    kept = metrics(whole, look.config.observe.every)
 
     def steps(seen: Any, told: Any) -> Any:
         table = with_feedback(Cut(seen, told))
@@ -240,7 +244,7 @@ def _anomalies(look: Survey) -> list[Observation]:
     for name in _METRICS:
         kind = measure(name)
         share, full = kind.unit == "%", _full(rows, name)
-        points = [(_utc(row["at"]), row[name] * (100.0 if share else 1.0)) for row in full]
+        points = [(utc(row["at"]), row[name] * (100.0 if share else 1.0)) for row in full]
         odd = anomalies(points, kind.words, unit=kind.unit.replace("n", ""), hurts="up" if name in _BAD else "")
         odd = [seen for seen in odd if _within(seen, start) and (not share or _by_more_than_chance(seen, full, name))]
         found += [replace(seen, query=seen.query or query) for seen in odd]
@@ -261,7 +265,7 @@ def _by_more_than_chance(seen: Observation, rows: Sequence[dict[str, Any]], name
     """Is a share's odd hour more than so many cases at the usual rate give, of all the hours there are?"""
     from scipy.stats import binom
 
-    here = next((row for row in rows if seen.since is not None and _utc(row["at"]) == _utc(seen.since)), None)
+    here = next((row for row in rows if seen.since is not None and utc(row["at"]) == utc(seen.since)), None)
     if here is None or seen.until not in (None, seen.since):
         return True  # a stretch of hours: the detector has added them up
     behind = "labels" if name == "failures" else "volume"
@@ -348,18 +352,14 @@ def _start(look: Survey) -> datetime | None:
     found = getattr(look.window, "since", None)
     if found is None:
         first = look.window.interactions["at"].min().to_pyarrow().as_py()
-        found = None if first is None else _utc(first)
+        found = None if first is None else utc(first)
     return found
 
 
 def _within(seen: Observation, start: datetime | None) -> bool:
     """Does it concern this window: did it begin in it, or has it not ended before?"""
     moment = seen.until or seen.since
-    return start is None or moment is None or _utc(moment) >= start
-
-
-def _utc(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return start is None or moment is None or utc(moment) >= start
 
 
 _METRICS = ("failures", "errors", "negative", "confidence", "latency_p95", "volume")

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from flywheel.observe.bets import Floats
+from flywheel.observe.contrast import holm
 from flywheel.observe.levels import Levels, Measure, biweight, levels, measure
 from flywheel.records import Interval, Observation
 
@@ -124,7 +125,8 @@ def departures(
     blocks = known or [_Block("every day", start, 6) for start in (0, 6, 12, 18)]
     behind, _ = _days(replace(seen, values=seen.volume))
     tests = [test for block in blocks for test in _tests(table, behind, days, block, kind)]
-    kept = _holm(tests, alpha)
+    sure = holm([test.chance for test in tests]) <= alpha
+    kept = [test for test, holds in zip(tests, sure, strict=True) if holds]
     return [_departure(name, kind, run, bool(known), seen, query) for run in _runs(kept)]
 
 
@@ -340,15 +342,6 @@ def _tests(table: Floats, behind: Floats, days: list[int], block: _Block, kind: 
             chance = 1.0
         found.append(_Test(block, int(own[place]), place, float(values[place]), usual, error, chance, past.size))
     return found
-
-
-def _holm(tests: list[_Test], alpha: float) -> list[_Test]:
-    kept = []
-    for rank, test in enumerate(sorted(tests, key=lambda one: one.chance)):
-        if test.chance > alpha / (len(tests) - rank):
-            break
-        kept.append(test)
-    return kept
 
 
 def _runs(tests: list[_Test]) -> list[list[_Test]]:

@@ -11,6 +11,7 @@ import ibis
 from scipy import stats
 
 from flywheel.errors import InvalidConfig
+from flywheel.observe.contrast import holm
 from flywheel.observe.influences.later import Later, Measured, Terms, worth_asking
 from flywheel.observe.influences.model import Design, Levels, fit, pairs_of_levels
 from flywheel.observe.influences.parts import circumstances, commonest, parts
@@ -18,7 +19,6 @@ from flywheel.observe.reproduce import query_of
 from flywheel.observe.series import Seen
 from flywheel.observe.slices.cases import HOUR, Failing, cases, joined
 from flywheel.observe.slices.coding import Column
-from flywheel.observe.slices.confirm import holm
 from flywheel.records import Interval, Observation, Slice
 
 __all__ = ["influences"]
@@ -73,7 +73,7 @@ def influences(
     chances = [
         stats.t.sf(way * m.effect.size / m.error, m.freedom) for (_, way), m in zip(found, measured, strict=True)
     ]
-    sure = holm([float(p) for p in chances], alpha)
+    sure = (holm([float(p) for p in chances]) <= alpha).tolist()
     told = []
     for (terms, way), m, holds, p in zip(found, measured, sure, chances, strict=True):
         if holds and way * m.effect.size >= worth:

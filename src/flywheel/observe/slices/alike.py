@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import InvalidConfig
+from flywheel.observe.contrast import holm
 from flywheel.observe.reproduce import query_of
 from flywheel.observe.series import Seen
 from flywheel.observe.slices.cases import Cases, Failing, cases
 from flywheel.observe.slices.coding import sampled
-from flywheel.observe.slices.confirm import Confirmed, confirm, holm
+from flywheel.observe.slices.confirm import Confirmed, confirm
 from flywheel.observe.slices.mixture import Mixture, error_mixture
 from flywheel.observe.slices.told import HURTS
 from flywheel.records import Observation, Slice
@@ -84,7 +85,7 @@ def vector_slices(
         known.columns, known.units, len(at), known.since, known.until,
     )  # fmt: skip
     measured = confirm(placed, [_within(one) for one in candidates])
-    sure = holm([one.p for one in measured], alpha)
+    sure = (holm([one.p for one in measured]) <= alpha).tolist()
     words = texts if texts is not None else _texts(window, lines["id"])
     out = []
     for one, m, holds in zip(candidates, measured, sure, strict=True):

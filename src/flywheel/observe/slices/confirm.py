@@ -18,7 +18,7 @@ from scipy import stats
 from flywheel.observe.slices.cases import Cases
 from flywheel.records import Interval
 
-__all__ = ["Confirmed", "confirm", "holm"]
+__all__ = ["Confirmed", "confirm"]
 
 BLOCKS = 50
 _HUGE = 1e6
@@ -61,21 +61,6 @@ def confirm(cases: Cases, conditions: Sequence[Any], within: Any = None, level: 
     if cases.n and cases.span.total_seconds() > 0:
         spreads.append(_spread(lines, rates, _block(lines, cases)))
     return [_settled(sums, rates, [one[j] for one in spreads], j, level) for j in range(len(conditions))]
-
-
-def holm(p: Sequence[float], alpha: float) -> list[bool]:
-    """Which of the hypotheses fall, with a chance of at most `alpha` that a true one is among them.
-
-    >>> holm([0.01, 0.2, 0.02], 0.05)
-    [True, False, True]
-    """
-    order = sorted(range(len(p)), key=lambda at: p[at])
-    falls = [False] * len(p)
-    for rank, at in enumerate(order):
-        if p[at] > alpha / (len(p) - rank):
-            break
-        falls[at] = True
-    return falls
 
 
 def _sums(lines: Any, k: int) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from typing import Any
 import ibis
 
 from flywheel.errors import InvalidConfig
+from flywheel.observe.contrast import holm
 from flywheel.observe.reproduce import query_of
 from flywheel.observe.series import Seen
 from flywheel.observe.slices.cases import HOUR, Cases, Failing, cases, joined, short_names
 from flywheel.observe.slices.choose import Chosen, choose
 from flywheel.observe.slices.coding import Coded, Column, encode, plan
-from flywheel.observe.slices.confirm import Confirmed, confirm, holm
+from flywheel.observe.slices.confirm import Confirmed, confirm
 from flywheel.observe.slices.rows import Rows
 from flywheel.records import Observation, Slice
 
@@ -72,7 +73,7 @@ def slices(
     if not found:
         return []
     measured = confirm(known, [_condition(coded.columns, one) for one in found])
-    sure = holm([one.p for one in measured], alpha)
+    sure = (holm([one.p for one in measured]) <= alpha).tolist()
     enough = [known.units != "user" or one.users >= min_users for one in measured]
     kept = [
         (chosen, one)
