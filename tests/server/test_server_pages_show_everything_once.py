@@ -59,6 +59,10 @@ def test_a_page_has_at_most_a_thousand(tmp_path: Path) -> None:
         assert client.get("/v1/interactions", params={"limit": 1001}).status_code == 422
         assert client.get("/v1/interactions", params={"device": "ios"}).status_code == 422
         assert client.get("/v1/interactions", params={"since": "2026-03-01T05:00:00"}).status_code == 422
+        for name in ("user", "session", "model", "context.device"):
+            refused = client.get("/v1/interactions", params={name: "×\x00C"})
+            assert refused.status_code == 422
+            assert "NUL" in refused.json()["error"]["message"]
 
 
 def test_modes_spins_and_releases_by_page_and_filter(tmp_path: Path) -> None:

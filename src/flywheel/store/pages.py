@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +20,7 @@ __all__ = ["FILTERS", "interactions_page"]
 FILTERS = ("model", "user", "session", "error", "since", "until", "below_confidence")
 """Beside these, `context.<key>`."""
 
+_UNASKABLE = re.compile("[\x00\ud800-\udfff]")
 _READ = 2000  # facts in one reading; some of them are feedback
 
 
@@ -61,6 +63,10 @@ def _filtered(
 
 
 def _condition(table: Any, name: str, value: Any) -> Any:
+    if isinstance(value, str) and _UNASKABLE.search(value):
+        raise InvalidConfig(
+            f"{name} is {value[:60]!r}: no engine can look for a NUL or half a surrogate pair. Leave it out"
+        )
     if name in ("model", "user", "session"):
         return table[name] == str(value)
     if name == "error":
