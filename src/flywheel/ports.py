@@ -78,7 +78,17 @@ class Model(Protocol):
 
 @runtime_checkable
 class Trainer(Protocol):
-    """Makes models, and keeps them without pickle."""
+    """Makes models, and keeps them without pickle.
+
+    A trainer that can do it cheaper than by training again may also have
+
+    - `crossfit(dataset, turns, *, seed=0) -> list[Predictions] | None`: each turn is `(left out, asked)`, a set of
+      example ids and a sequence of examples. The answer to a turn is what
+      `fit(dataset without the examples left out, None, seed).predict([e.input for e in asked])` would say: near enough
+      that hardly an output differs, and without anything that the labels of the examples left out could tell, in
+      confidence as well. Examples asked about may be among those left out, or not be in the dataset at all; turns may
+      overlap. None, always or for this dataset: train for each turn instead.
+    """
 
     name: str
 

@@ -92,6 +92,40 @@ def test_the_placebo_never_sees_a_fresh_label_nor_its_fold():
         placebo(trainer, data(fresh), fresh, seed=9)
 
 
+class Shortcut(Parrot):
+    """Answers a turn without a fit: by heart, less what was left out."""
+
+    def crossfit(self, dataset, turns, *, seed=0):
+        self.turns = [(gone, [e.id for e in asked]) for gone, asked in turns]
+        known = [{str(e.input): e.label for e in dataset.examples if e.id not in gone} for gone, _ in turns]
+        return [ParrotModel(k).predict([e.input for e in asked]) for k, (_, asked) in zip(known, turns, strict=True)]
+
+
+def test_a_trainer_that_can_answer_without_fits_is_asked_to_and_leaves_out_the_same():
+    twins = [Example(id=i, input="same", label="x", group="twins", fold=f) for f, i in enumerate("ab")]
+    plain, short = Parrot(), Shortcut()
+    examples = data(rows() + twins)
+    assert crossfit(short, examples) == crossfit(plain, examples)
+    assert short.fits == []
+    assert [gone for gone, _ in short.turns] == [
+        frozenset({e.id for e in examples.examples} - {e.id for e in taught.examples}) for taught, _, _ in plain.fits
+    ]
+    fresh = [Example(id=f"f{i}", input=f"f{i}", label="f", group="g0" if i else "f", fold=i) for i in range(3)]
+    old = data([*rows(20), *fresh])
+    assert placebo(short, old, fresh, seed=9) == placebo(plain, old, fresh, seed=9)
+    assert short.fits == []
+    assert frozenset({"e0", "e1", "e6", "e11", "e16"}) in [gone for gone, _ in short.turns]
+
+
+def test_a_base_or_a_trainer_that_passes_means_fits():
+    short = Shortcut()
+    crossfit(short, data(rows()), base=ParrotModel({}))
+    assert len(short.fits) == 5
+    short.crossfit = lambda dataset, turns, *, seed=0: None
+    assert {a.output for a in crossfit(short, data(rows())).values()} == {"never seen"}
+    assert len(short.fits) == 10
+
+
 def test_pairs_line_up_by_id():
     examples = [*rows(4), Example(id="s", input="s", label="s", origin="synthetic")]
     known = {e.id: Answer(e.label) for e in examples}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flywheel.errors import NothingToLearn
-from flywheel.ports import Model, Progress, Trainer
+from flywheel.ports import Model, Predictions, Progress, Trainer
 from flywheel.records import Dataset, Example
 
 __all__ = ["Answer", "answers", "crossfit", "placebo"]
@@ -36,7 +36,9 @@ def crossfit(
 
     Synthetic examples train but are never answered: they must not enter an evaluation. A trainer that goes on from
     `base` would carry over what the base has seen, so examples in `base_saw` (ids) are answered by a fit without it;
-    that doubles the fits where there are such examples. Raises `NothingToLearn` when all examples share one fold.
+    that doubles the fits where there are such examples. A trainer with a `crossfit` of its own (see
+    `flywheel.ports.Trainer`) is asked for the answers instead of being made to fit again, where there is no base.
+    Raises `NothingToLearn` when all examples share one fold.
     """
     tested = [e for e in dataset.examples if e.origin != "synthetic"]
     found: dict[str, Answer] = {}
@@ -46,11 +48,19 @@ def crossfit(
             f"all {len(tested)} examples lie in one fold, so none can be held out. "
             f"Label more, or set curate.folds higher"
         )
+    for part, held in parts:
+        if len(_left_out(dataset, held, part, folds)) == len({e.id for e in dataset.examples}):
+            raise NothingToLearn(f"fold {part} holds every example there is. Label more examples that are not alike")
+    if base is None:
+        turns = [(_left_out(dataset, held, part, folds), held) for part, held in parts]
+        known = _closed(trainer, dataset, turns, seed)
+        if known is not None:
+            if progress is not None:
+                progress("replay", 1.0)
+            return {e.id: known[e.id] for e in tested}
     saw = frozenset(base_saw) if base is not None else frozenset()
     for done, (part, held) in enumerate(parts):
-        rest = _without(dataset, held, part, folds)
-        if not rest.examples:
-            raise NothingToLearn(f"fold {part} holds every example there is. Label more examples that are not alike")
+        rest = _without(dataset, _left_out(dataset, held, part, folds), part)
         for warm, asked in (
             (base, [e for e in held if e.id not in saw]),
             (None, [e for e in held if e.id in saw]),
@@ -87,19 +97,42 @@ def placebo(
         raise NothingToLearn(
             "the champion's dataset has no examples beside the fresh ones, so there is no placebo to train"
         )
+    parts: list[tuple[int | None, list[Example]]] = [*_parts(asked, folds)] if matched else [(None, asked)]
+    turns = [(_left_out(own, held, part, folds), held) for part, held in parts]
+    everyone = {e.id for e in own.examples}
+    turns = [(frozenset() if gone == everyone else gone, held) for gone, held in turns]
+    if len(turns) > 1:
+        known_already = _closed(trainer, own, turns, seed)
+        if known_already is not None:
+            return known_already
     found: dict[str, Answer] = {}
-    turns: list[tuple[int | None, list[Example]]] = [*_parts(asked, folds)] if matched else [(None, asked)]
-    for part, held in turns:
-        rest = _without(own, held, part, folds)
-        found.update(answers(trainer.fit(rest if rest.examples else own, None, seed), held))
+    for (part, _), (gone, held) in zip(parts, turns, strict=True):
+        found.update(answers(trainer.fit(_without(own, gone, part) if gone else own, None, seed), held))
     return found
 
 
 def answers(model: Model, examples: Sequence[Example]) -> dict[str, Answer]:
     """Ask a model about examples; example id → answer."""
-    said = model.predict([e.input for e in examples])
+    return _told(model.predict([e.input for e in examples]), examples)
+
+
+def _told(said: Predictions, examples: Sequence[Example]) -> dict[str, Answer]:
     sure = [None] * len(examples) if said.confidence is None else [float(c) for c in said.confidence]
     return {e.id: Answer(output, c) for e, output, c in zip(examples, said.outputs, sure, strict=True)}
+
+
+def _closed(
+    trainer: Trainer, dataset: Dataset, turns: Sequence[tuple[frozenset[str], list[Example]]], seed: int
+) -> dict[str, Answer] | None:
+    """The answers from the trainer's own `crossfit`; None where it has none, or none for this dataset."""
+    crossfits = getattr(trainer, "crossfit", None)
+    said = crossfits(dataset, turns, seed=seed) if callable(crossfits) else None
+    if said is None:
+        return None
+    found: dict[str, Answer] = {}
+    for (_, held), answered in zip(turns, said, strict=True):
+        found.update(_told(answered, held))
+    return found
 
 
 def _parts(examples: Iterable[Example], folds: int) -> list[tuple[int, list[Example]]]:
@@ -109,14 +142,19 @@ def _parts(examples: Iterable[Example], folds: int) -> list[tuple[int, list[Exam
     return sorted(parts.items())
 
 
-def _without(dataset: Dataset, held: Sequence[Example], part: int | None, folds: int) -> Dataset:
-    """The dataset less a fold and less whatever shares a group with it, under a hash of its own."""
+def _left_out(dataset: Dataset, held: Sequence[Example], part: int | None, folds: int) -> frozenset[str]:
+    """Ids of what a model must not see that answers `held`: their fold, and whatever shares a group with them."""
     ids = {e.id for e in held}
     groups = {e.group for e in held if e.group}
-    kept = tuple(
-        e
+    return frozenset(
+        e.id
         for e in dataset.examples
-        if e.id not in ids and e.group not in groups and (part is None or e.fold % max(folds, 2) != part)
+        if e.id in ids or e.group in groups or (part is not None and e.fold % max(folds, 2) == part)
     )
+
+
+def _without(dataset: Dataset, gone: frozenset[str], part: int | None) -> Dataset:
+    """The dataset less these examples, under a hash of its own."""
+    kept = tuple(e for e in dataset.examples if e.id not in gone)
     name = hashlib.sha256(f"{dataset.hash} without fold {part}".encode()).hexdigest()
     return replace(dataset, hash=name, examples=kept, parent=dataset.hash)

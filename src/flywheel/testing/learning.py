@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def check_trainer(
     """Check that a trainer learns, repeats itself, and brings its models back from disk without pickle.
 
     `inputs` and `labels` are at least ten examples of the kind it is for; by default short texts of two classes.
-    With `base=False` it is not asked to go on from an earlier model.
+    With `base=False` it is not asked to go on from an earlier model. Where it offers `crossfit`, that is held against
+    training again, and must not let a label that was left out show through.
     """
     called = check_port(trainer, Trainer, ("fit", "save", "load"))
     inputs = _texts() if inputs is None else list(inputs)
@@ -50,12 +52,71 @@ def check_trainer(
     again = _answers(trainer.fit(dataset, None, 7), inputs, called)
     assert _same(answers, again), f"{called}.fit with the same dataset and seed gave a model with other answers"
     _kept(trainer, model, answers, inputs, called)
+    if callable(getattr(trainer, "crossfit", None)):
+        _crossfits(trainer, dataset, called)
     if base:
         _answers(trainer.fit(dataset, model, 7), inputs, f"the model {called} made from a base")
     one = _dataset(inputs, [labels[0]] * len(labels))
     outputs = _answers(trainer.fit(one, None, 7), inputs[:2], f"the single-class model of {called}").outputs
     if not isinstance(labels[0], float):
         assert outputs == [labels[0]] * 2, f"{called}, taught nothing but {labels[0]!r}, answers {outputs}"
+
+
+def _crossfits(trainer: Any, dataset: Dataset, called: str) -> None:
+    """`crossfit` against plain fits, and against itself with the left-out labels changed."""
+    examples = dataset.examples
+    turns: list[tuple[frozenset[str], Sequence[Example]]] = [
+        (frozenset(e.id for e in examples if e.fold == fold), examples[fold::5]) for fold in range(5)
+    ]
+    turns += [
+        (frozenset({examples[0].id}), examples[:3]),
+        (frozenset(), [replace(e, id=f"new {e.id}") for e in examples]),
+    ]
+    said = trainer.crossfit(dataset, turns, seed=7)
+    if said is None:
+        return
+    assert len(said) == len(turns), f"{called}.crossfit gave {len(said)} answers to {len(turns)} turns"
+    ours, theirs = [], []
+    for (gone, asked), answers in zip(turns, said, strict=True):
+        rest = replace(dataset, hash="rest", examples=tuple(e for e in examples if e.id not in gone))
+        assert len(answers.outputs) == len(asked), (
+            f"{called}.crossfit gave {len(answers.outputs)} outputs to a turn that asks about {len(asked)} examples"
+        )
+        ours.append(answers)
+        theirs.append(_answers(trainer.fit(rest, None, 7), [e.input for e in asked], called))
+    _agree(ours, theirs, [e.label for e in examples], called)
+    gone, asked = turns[0]
+    others = {e.label if isinstance(e.label, str | float | int) else repr(e.label): e.label for e in examples}
+    moved = list(others.values())[::-1]
+    lied = tuple(replace(e, label=moved[i % len(moved)]) if e.id in gone else e for i, e in enumerate(examples))
+    (again,) = trainer.crossfit(replace(dataset, hash="lied", examples=lied), [(gone, asked)], seed=7)
+    assert _same(said[0], again), (
+        f"{called}.crossfit answers otherwise when only labels that were left out change: it has seen them"
+    )
+
+
+def _agree(ours: Sequence[Predictions], theirs: Sequence[Predictions], labels: Sequence[Any], called: str) -> None:
+    """Hardly an output differs; the confidence is the same but for a little."""
+    pairs = [
+        (a, b) for one, two in zip(ours, theirs, strict=True) for a, b in zip(one.outputs, two.outputs, strict=True)
+    ]
+    if all(isinstance(label, float) for label in labels):
+        error = float(np.mean([(a - b) ** 2 for a, b in pairs]))
+        limit = 0.01 * float(np.var(labels))
+        assert error <= limit, (
+            f"{called}.crossfit is a squared error of {error} away from fits without the examples; at most {limit}"
+        )
+        return
+    differ = sum(a != b for a, b in pairs)
+    assert differ <= 0.1 * len(pairs), (
+        f"{called}.crossfit gives other outputs than fits without the examples in {differ} of {len(pairs)} cases"
+    )
+    sure = [(one.confidence, two.confidence) for one, two in zip(ours, theirs, strict=True)]
+    if all(a is not None and b is not None for a, b in sure):
+        away = float(np.mean(np.abs(np.concatenate([np.asarray(a) - np.asarray(b) for a, b in sure]))))
+        assert away <= 0.1, (
+            f"{called}.crossfit is {away:.2f} away in confidence from fits without the examples; at most 0.1 on average"
+        )
 
 
 def _texts() -> list[Any]:
