@@ -59,6 +59,8 @@ def test_a_page_has_at_most_a_thousand(tmp_path: Path) -> None:
         assert client.get("/v1/interactions", params={"limit": 1001}).status_code == 422
         assert client.get("/v1/interactions", params={"device": "ios"}).status_code == 422
         assert client.get("/v1/interactions", params={"since": "2026-03-01T05:00:00"}).status_code == 422
+        assert client.get("/v1/interactions", params={"until": "2183-12-25T05:38:08+14:01"}).status_code == 200
+        assert client.get("/v1/interactions", params={"until": "9999-12-31T23:59:59-01:00"}).status_code == 422
         for name in ("user", "session", "model", "context.device"):
             refused = client.get("/v1/interactions", params={name: "×\x00C"})
             assert refused.status_code == 422

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from flywheel.errors import InvalidConfig
@@ -74,7 +74,13 @@ def _condition(table: Any, name: str, value: Any) -> Any:
     if name in ("since", "until"):
         if not isinstance(value, datetime) or value.tzinfo is None:
             raise InvalidConfig(f"{name} is {value!r}; it takes a time with an offset, such as 2026-01-31T12:00:00Z")
-        return table.at >= value if name == "since" else table.at < value
+        try:
+            moment = value.astimezone(UTC)  # engines read fewer offsets than clients write
+        except OverflowError:
+            raise InvalidConfig(
+                f"{name} is {value.isoformat()}, which is before the year 1 or after 9999 in UTC"
+            ) from None
+        return table.at >= moment if name == "since" else table.at < moment
     if name == "below_confidence":
         return table.confidence < float(value)
     if name.startswith("context."):
