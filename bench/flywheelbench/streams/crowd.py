@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["START", "Crowd", "Person", "chance", "day_of", "hours", "is_evening", "spread", "zipf"]
+__all__ = ["START", "Crowd", "Person", "chance", "day_of", "endless", "hours", "is_evening", "spread", "zipf"]
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 """Midnight of the first day, a Monday; spin `n` is the day `START + n days`."""
@@ -47,6 +47,7 @@ _HOURS = np.array(
     ]
 )
 
+_Thing = TypeVar("_Thing")
 _Float = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -62,7 +63,15 @@ def chance(seed: int, *what: str) -> np.random.Generator:
 def zipf(n: int, exponent: float = 0.8) -> _Float:
     """Shares of `n` things by rank, `rank ** -exponent`, summing to 1."""
     shares: _Float = np.arange(1, n + 1, dtype=np.float64) ** -exponent
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
+
+
+def endless(pool: Sequence[_Thing], rng: np.random.Generator) -> Iterator[_Thing]:
+    """The things of a pool in mixed order; when all have come, again in another order."""
+    while True:
+        for place in rng.permutation(len(pool)):
+            yield pool[place]
 
 
 def hours(rng: np.random.Generator, n: int) -> _Float:

@@ -7,14 +7,14 @@ the share of requests out of scope grows from 10 to 20 %. What is drawn, and how
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from flywheelbench.streams import text as texts
-from flywheelbench.streams.crowd import Crowd, Person, chance, day_of, hours, is_evening, spread, zipf
+from flywheelbench.streams.crowd import Crowd, Person, chance, day_of, endless, hours, is_evening, spread, zipf
 from flywheelbench.streams.luck import draw_luck
 from flywheelbench.streams.noise import damage
 from flywheelbench.world import Request, Sealed, World
@@ -60,8 +60,9 @@ class _Plot:
     def shares(self, spin: int, group: str) -> _Float:
         """P(class | in scope) in a spin and user group."""
         there = np.array([self.arrival[name] <= spin for name in self.classes])
-        weight = self.popular[group] * there
-        return weight / weight.sum()
+        weight: _Float = self.popular[group] * there
+        weight /= weight.sum()
+        return weight
 
 
 def make(seed: int, *, data: str = "clinc150", null: bool = False) -> World:
@@ -92,18 +93,11 @@ def make(seed: int, *, data: str = "clinc150", null: bool = False) -> World:
         sealed=sealed,
         weights=weights,
         labels=[*plot.classes, *([OUT_OF_SCOPE] if beyond else [])],
-        confusable=dict(_among(source.confusable, plot.classes)),
+        confusable=texts.among(source.confusable, plot.classes),
         out_of_scope=OUT_OF_SCOPE if beyond else None,
         protected=("locale",),
         gains=not null,
     )
-
-
-def _among(confusable: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    there = set(classes)
-    for name in classes:
-        if others := tuple(other for other in confusable.get(name, ()) if other in there):
-            yield name, others
 
 
 def _plot(data: texts.Texts, name: str, seed: int, null: bool) -> _Plot:
@@ -172,18 +166,11 @@ def _seed(plot: _Plot, seed: int) -> tuple[list[texts.Said], dict[str, list[str]
     return [examples[i] for i in rng.permutation(len(examples))], pools
 
 
-def _endless(pool: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
-    """The texts of a pool in mixed order; when all have been said, again in another order."""
-    while True:
-        for place in rng.permutation(len(pool)):
-            yield pool[place]
-
-
 def _spins(
     plot: _Plot, crowd: Crowd, pools: Mapping[str, Sequence[str]], hidden: AbstractSet[str], name: str, seed: int
 ) -> list[list[Request]]:
     texts_rng = chance(seed, plot.name, "texts")
-    said = {intent: _endless(pool, texts_rng) for intent, pool in pools.items()}
+    said = {intent: endless(pool, texts_rng) for intent, pool in pools.items()}
     who, what, when, slips, lucky = (chance(seed, plot.name, of) for of in ("who", "what", "when", "slips", "luck"))
     spins = []
     for spin in range(SPINS):

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Texts", "alike", "banking77", "clinc150", "plain", "xsid"]
+__all__ = ["Texts", "alike", "among", "banking77", "clinc150", "plain", "xsid"]
 
 Said = tuple[str, str]
 """A sentence and its intent."""
@@ -144,6 +144,13 @@ def alike(said: Mapping[str, Sequence[str]], most: int = 2, least: float = ALIKE
         if nearest:
             found[name] = tuple(names[i] for i in nearest)
     return found
+
+
+def among(confusable: Mapping[str, Sequence[str]], classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Which of `classes` are mixed up with which of them."""
+    there = set(classes)
+    kept = {name: tuple(other for other in confusable.get(name, ()) if other in there) for name in classes}
+    return {name: others for name, others in kept.items() if others}
 
 
 def _by_intent(rows: Sequence[Any], without: frozenset[str]) -> dict[str, list[str]]:
