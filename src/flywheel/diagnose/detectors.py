@@ -1,4 +1,4 @@
-"""Detector plugins that ship: people who ask again, and answers that took unusually long.
+"""Detector plugins that ship: people who ask again, products that say so, and answers that took unusually long.
 
 Each returns an Ibis table `(id, strength 0..1, detail)`; write your own the same way and name it in `[detect]
 detectors`.
@@ -10,7 +10,7 @@ from typing import Any
 
 import ibis
 
-__all__ = ["Repeated", "Slow"]
+__all__ = ["Repeated", "Retried", "Slow"]
 
 
 class Repeated:
@@ -46,6 +46,24 @@ class Repeated:
         return found.select(
             "id", strength=found.strength.cast("float64"), detail=ibis.literal("asked again within a minute")
         )
+
+
+class Retried:
+    """Your product saw the user try again, and logged the outcome `retry` (above 0: they did). Strength is 1.
+
+    For products that know better than the texts do: a button pressed twice, the same form sent anew.
+    """
+
+    name = "retried"
+
+    def __init__(self, outcome: str = "retry") -> None:
+        self.outcome = outcome
+
+    def evidence(self, interactions: Any, feedback: Any) -> Any:
+        """Interactions with such an outcome."""
+        f = feedback.filter((feedback.kind == "outcome") & (feedback.name == self.outcome) & (feedback.number > 0))
+        tried = f.select(id="interaction_id").distinct().semi_join(interactions, "id")
+        return tried.select("id", strength=ibis.literal(1.0), detail=ibis.literal("the user tried again"))
 
 
 class Slow:
