@@ -1,49 +1,44 @@
-"""Text: word and character n-grams, one linear classifier a class."""
+"""Text: word and character n-grams, and a kernel machine that is solved once."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import Ridge
-from sklearn.svm import LinearSVC
 
-from flywheel.errors import InvalidConfig
+from flywheel.errors import CorruptStore, InvalidConfig
 from flywheel.ports import Model, Predictions
-from flywheel.records import Dataset
+from flywheel.records import Dataset, Example
 from flywheel.train import files
 from flywheel.train.confidence import Confidence, fit_confidence
-from flywheel.train.targets import TASKS, Targets, held_out, targets_of
+from flywheel.train.ngrams import Ngrams
+from flywheel.train.targets import TASKS, Targets, label_key, targets_of
+from flywheel.train.text_machine import Landmarks, Solved, TextMachine, solve
 from flywheel.train.threads import threads
 
 __all__ = ["TextModel", "TextTrainer", "make_trainer", "text_of"]
 
-_LARGE = 3000
-"""From so many texts on, an n-gram must occur twice to count."""
-_ROWS = 2048
-"""Texts scored at a time."""
-_SOLVER = Lock()
-"""liblinear draws from one generator per process: two fits at a time would disturb each other's seeds."""
-_EXPECTED = 4.0
-"""The temperature factor that linear machines on short texts usually need."""
+_CALIBRATION = 1500
+"""Confidence is fitted on about so many held-out answers."""
+_FORM = "landmarks"
+_EXPECTED = 20.0
+"""The temperature factor that least-squares scores of short texts usually need."""
 
 
-def make_trainer(task: str = "classification", penalty: float = 0.5) -> TextTrainer:
-    """Make the `text` trainer. `penalty` is the inverse strength of the regularisation (C of the linear machine)."""
+def make_trainer(task: str = "classification") -> TextTrainer:
+    """Make the `text` trainer, for a classification or a regression."""
     if task not in TASKS:
         raise InvalidConfig(
             f"the text trainer learns {' or '.join(TASKS)}, not {task!r}. Give train.trainer one that can"
         )
-    return TextTrainer(task, penalty)
+    return TextTrainer(task)
 
 
 def text_of(value: Any) -> str:
@@ -63,172 +58,165 @@ def text_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
-class Ngrams:
-    """TF-IDF over words 1-2 and, inside words, characters 2-4; each half normalised to length 1.
-
-    Kept as plain vocabularies and weights, so that a stored model needs no estimator types.
-    """
-
-    def __init__(self, vocabularies: Sequence[Sequence[str]], weights: Sequence[NDArray[Any]]) -> None:
-        self.parts: list[TfidfVectorizer] = []
-        for make, terms, idf in zip(_ngrams(1), vocabularies, weights, strict=True):
-            part = make(vocabulary={term: column for column, term in enumerate(terms)})
-            if len(terms):
-                part.idf_ = idf
-            self.parts.append(part)
-        self.sizes = [len(terms) for terms in vocabularies]
-
-    @classmethod
-    def learn(cls, texts: Sequence[str]) -> tuple[Ngrams, sparse.csr_matrix]:
-        """Learn the n-grams of `texts` and return them as a sparse matrix as well."""
-        vocabularies: list[list[str]] = []
-        weights: list[NDArray[Any]] = []
-        matrices: list[sparse.csr_matrix] = []
-        for make in _ngrams(2 if len(texts) >= _LARGE else 1):
-            part = make()
-            try:
-                matrices.append(part.fit_transform(texts))
-            except ValueError:  # no text has a single word
-                vocabularies.append([])
-                weights.append(np.zeros(0))
-                continue
-            vocabularies.append(part.get_feature_names_out().tolist())
-            weights.append(part.idf_)
-        learnt = cls(vocabularies, weights)
-        return learnt, sparse.hstack(matrices, format="csr") if matrices else sparse.csr_matrix((len(texts), 0))
-
-    def transform(self, texts: Sequence[str]) -> sparse.csr_matrix:
-        """Texts to rows of the sparse matrix."""
-        matrices = [part.transform(texts) for part, size in zip(self.parts, self.sizes, strict=True) if size]
-        return sparse.hstack(matrices, format="csr") if matrices else sparse.csr_matrix((len(texts), 0))
-
-    def facts(self) -> tuple[list[list[str]], list[NDArray[Any]]]:
-        """Vocabularies in column order, and weights."""
-        terms = [
-            sorted(p.vocabulary, key=p.vocabulary.__getitem__) if n else []
-            for p, n in zip(self.parts, self.sizes, strict=True)
-        ]
-        return terms, [p.idf_ if n else np.zeros(0) for p, n in zip(self.parts, self.sizes, strict=True)]
-
-
-def _ngrams(least: int) -> list[Callable[..., TfidfVectorizer]]:
-    word = r"(?u)\b\w+\b"
-    return [
-        partial(
-            TfidfVectorizer, ngram_range=(1, 2), token_pattern=word, sublinear_tf=True, min_df=least, dtype=np.float64
-        ),
-        partial(
-            TfidfVectorizer, analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=least, dtype=np.float64
-        ),
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class TextModel:
-    """Linear scores over n-grams. Every input can be read as text (see `text_of`), so no input is an error.
+    """Scores by likeness to texts it knows. Every input can be read as text (see `text_of`), so no input is an error.
 
-    A text without any known n-gram gets what the offsets say: in practice the most frequent classes, with low
-    confidence.
+    A text without any known n-gram is like nothing: it gets the most frequent class with low confidence.
     """
 
-    ngrams: Ngrams
-    weights: NDArray[Any]
-    offset: NDArray[Any]
+    machine: TextMachine
     labels: tuple[Any, ...]
     confidence: Confidence
 
     def predict(self, inputs: Sequence[Any]) -> Predictions:
-        """Answer a batch; time grows with the number of characters."""
-        raw = np.empty((len(inputs), len(self.offset)), dtype=np.float64)
-        for start in range(0, len(inputs), _ROWS):
-            texts = [text_of(value) for value in inputs[start : start + _ROWS]]
-            raw[start : start + len(texts)] = self.ngrams.transform(texts) @ self.weights + self.offset
-        if not self.labels:
-            return Predictions([float(value) for value in raw[:, 0]])
-        return self.confidence.answer(self.confidence.shares(raw), self.labels)
+        """Answer a batch; time grows with the number of characters, and with the number of texts learnt from."""
+        with threads(1):
+            return _said(self.machine.scores([text_of(value) for value in inputs]), self.labels, self.confidence)
+
+
+def _said(scores: NDArray[Any], labels: tuple[Any, ...], confidence: Confidence) -> Predictions:
+    if not labels:
+        return Predictions([float(f"{value:.10g}") for value in scores[:, 0]])  # alone as in a batch, to the last digit
+    return confidence.answer(confidence.shares(scores), labels)
 
 
 class TextTrainer:
-    """Learns from strings and chats: TF-IDF n-grams and a linear support vector machine a class (ridge for a
-    regression).
+    """Learns from strings and chats; see `flywheel.train.text_machine` for the method.
 
-    Confidence is calibrated by a second, looser fit without a held-out part (below 3,000 examples: three, in turns).
+    Confidence is calibrated on what the machine would have said of each text without it and its near-duplicates.
     """
 
     name = "text"
 
-    def __init__(self, task: str = "classification", penalty: float = 0.5) -> None:
+    def __init__(self, task: str = "classification") -> None:
         self.task = task
-        self.penalty = penalty
+        self._last: tuple[str, _Lesson] | None = None
 
     def fit(self, dataset: Dataset, base: Model | None = None, seed: int = 0) -> TextModel:
-        """Learn from a dataset; `base` is not used (the problem is convex). The seed orders the solver's passes."""
-        targets = targets_of(dataset, self.task)
-        ngrams, x = Ngrams.learn([text_of(e.input) for e in dataset.examples])
-        if self.task == "regression":
-            centre = float(np.average(targets.y, weights=targets.weights))
-            ridge = Ridge(alpha=1.0, solver="lsqr", fit_intercept=False)
-            weights = np.zeros((x.shape[1], 1))
-            if x.shape[1]:
-                weights[:, 0] = ridge.fit(x, targets.y - centre, sample_weight=targets.weights).coef_
-            return TextModel(ngrams, weights, np.array([centre]), (), Confidence())
-        if len(targets.labels) == 1 or x.shape[1] == 0:
-            none = np.zeros((x.shape[1], len(targets.labels)))
-            return TextModel(ngrams, none, np.log(targets.prior), targets.labels, Confidence())
+        """Learn from a dataset; `base` is not used (the problem has one solution). Above 4,000 texts the seed chooses
+        which of them the others are compared with."""
         with threads(1):
-            weights, offset = self._machine(x, targets, np.ones(len(targets.y), dtype=bool), seed, 0.03)
-            confidence = self._confidence(x, targets, seed)
-        return TextModel(ngrams, weights.astype(np.float32), offset, targets.labels, confidence)
+            lesson = self._lesson(dataset, seed)
+            weights, offset, labels, confidence = lesson.without(frozenset())
+        exact = lesson.solved.landmarks.rows.dtype  # float32 for scores of classes, float64 for numbers
+        machine = TextMachine(lesson.solved.landmarks, weights.astype(exact), offset.astype(exact))
+        return TextModel(machine, labels, confidence)
 
-    def _confidence(self, x: sparse.csr_matrix, targets: Targets, seed: int) -> Confidence:
-        """Fit on part of the examples, and the confidence on the rest: three parts in turn when they are few."""
-        few = len(targets.y) < _LARGE
-        parts = 5
-        scores, rows = [], []
-        for turn in range(3 if few else 1):
-            away = held_out(targets.groups, parts, turn)
-            kept = ~away
-            if not away.any() or len(set(targets.y[kept].tolist())) < 2:
-                continue
-            weights, offset = self._machine(x, targets, kept, seed, 0.3)
-            scores.append(x[away] @ weights + offset)
-            rows.append(np.flatnonzero(away))
-        if not rows:
-            return Confidence(_EXPECTED)
-        chosen = np.concatenate(rows)
-        return fit_confidence(np.vstack(scores), targets.y[chosen], targets.weights[chosen], expected=_EXPECTED)
+    def crossfit(
+        self, dataset: Dataset, turns: Sequence[tuple[Collection[str], Sequence[Example]]], *, seed: int = 0
+    ) -> list[Predictions] | None:
+        """Answer each turn, `(ids left out, examples asked)`, as a fit without those examples would: by unlearning
+        them from the one solution. None when a turn leaves nothing to learn from."""
+        with threads(1):
+            lesson = self._lesson(dataset, seed)
+            if any(not lesson.remains(gone) for gone, _ in turns):
+                return None
+            said = []
+            for gone, asked in turns:
+                weights, offset, labels, confidence = lesson.without(gone)
+                said.append(_said(lesson.kernel(asked) @ weights + offset, labels, confidence))
+        return said
 
-    def _machine(
-        self, x: sparse.csr_matrix, targets: Targets, rows: NDArray[np.bool_], seed: int, tolerance: float
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Weights (features × classes) and offsets of a fit on `rows`; a class without rows scores as surely not."""
-        machine = LinearSVC(C=self.penalty, tol=tolerance, random_state=seed)
-        with _SOLVER:
-            machine.fit(x[rows], targets.y[rows], sample_weight=targets.weights[rows])
-        found, sides, classes = machine.coef_, machine.intercept_, machine.classes_
-        if len(classes) == 2:
-            found, sides = np.vstack([-found, found]), np.concatenate([-sides, sides])
-        weights = np.zeros((x.shape[1], len(targets.labels)))
-        offset = np.full(len(targets.labels), -1.0)
-        weights[:, classes] = found.T
-        offset[classes] = sides
-        return weights, offset
+    def _lesson(self, dataset: Dataset, seed: int) -> _Lesson:
+        """The solution for a dataset; the last one is kept, since a fit and its cross-fit follow each other."""
+        targets = targets_of(dataset, self.task)
+        texts = [text_of(e.input) for e in dataset.examples]
+        told = (texts, [label_key(e.label) for e in dataset.examples], targets.weights.tolist(), targets.groups)
+        key = hashlib.sha256(repr((self.task, seed, [e.id for e in dataset.examples], *told)).encode()).hexdigest()
+        last = self._last
+        if last is None or last[0] != key:
+            last = (key, _Lesson([e.id for e in dataset.examples], texts, targets, seed))
+            self._last = last
+        return last[1]
 
     def save(self, model: Model, folder: Path) -> None:
-        """Write `model.json` (labels and vocabularies) and `model.skops` (arrays)."""
+        """Write `model.json` (labels) and `model.skops` (arrays)."""
         if not isinstance(model, TextModel):
             raise InvalidConfig(
                 f"the text trainer cannot save a {type(model).__name__}; save it with the trainer that made it"
             )
-        terms, idf = model.ngrams.facts()
-        facts = {"labels": list(model.labels), "confidence": model.confidence.facts(), "terms": terms}
-        parts = {"weights": model.weights, "offset": model.offset, "words": idf[0], "characters": idf[1]}
+        rows = model.machine.landmarks.rows
+        facts = {"labels": list(model.labels), "confidence": model.confidence.facts(), "form": _FORM}
+        parts = {
+            "weights": model.machine.weights, "offset": model.machine.offset,
+            "keys": model.machine.landmarks.ngrams.keys,
+            "data": rows.data, "indices": rows.indices.astype(np.int32), "indptr": rows.indptr.astype(np.int32),
+        }  # fmt: skip
         files.write(folder, self.name, facts, parts)
 
     def load(self, folder: Path) -> TextModel:
         """Bring back what `save` wrote: arrays only, no other type is trusted."""
         facts, parts = files.read(folder, self.name)
-        ngrams = Ngrams(facts["terms"], [parts["words"], parts["characters"]])
-        return TextModel(
-            ngrams, parts["weights"], parts["offset"], tuple(facts["labels"]), Confidence(*facts["confidence"])
+        if facts.get("form") != _FORM:
+            raise CorruptStore(
+                f"{folder} holds a text model of form {facts.get('form')!r}, and this version reads {_FORM!r}. "
+                f"Train it again"
+            )
+        keys = parts["keys"]
+        rows = sparse.csr_matrix(
+            (parts["data"], parts["indices"], parts["indptr"]), shape=(len(parts["indptr"]) - 1, len(keys))
         )
+        machine = TextMachine(Landmarks(Ngrams(keys), rows), parts["weights"], parts["offset"])
+        return TextModel(machine, tuple(facts["labels"]), Confidence(*facts["confidence"]))
+
+
+class _Lesson:
+    """A dataset, solved; and what remains of it without some examples."""
+
+    def __init__(self, ids: Sequence[str], texts: Sequence[str], targets: Targets, seed: int) -> None:
+        self.row = {name: row for row, name in enumerate(ids)}
+        self.texts = texts
+        self.targets = targets
+        self.aims = (
+            (targets.y[:, None] == np.arange(len(targets.labels))).astype(np.float64)
+            if targets.labels
+            else np.column_stack([targets.y, np.ones(len(targets.y))])
+        )
+        self.solved: Solved = solve(texts, self.aims, targets.weights, seed, exact=not targets.labels)
+        numbers: dict[str, list[int]] = {}
+        for row, group in enumerate(targets.groups):
+            numbers.setdefault(group, []).append(row)
+        self.groups = [np.array(rows) for rows in numbers.values()]
+
+    def remains(self, gone: Collection[str]) -> bool:
+        """Is there anything to learn from without these?"""
+        return bool(self.targets.weights[self._kept(gone)].sum() > 0)
+
+    def _kept(self, gone: Collection[str]) -> NDArray[np.bool_]:
+        kept = np.ones(len(self.texts), dtype=bool)
+        kept[[self.row[name] for name in gone if name in self.row]] = False
+        return kept
+
+    def without(self, gone: Collection[str]) -> tuple[NDArray[Any], NDArray[Any], tuple[Any, ...], Confidence]:
+        """Landmarks' weights, offset, labels and confidence of a machine that has not seen the examples `gone`."""
+        kept = self._kept(gone)
+        groups = [rows[kept[rows]] for rows in self.groups]
+        groups = [rows for rows in groups if len(rows)]
+        step = max(1, int(kept.sum()) // _CALIBRATION)
+        groups = groups[::step]
+        away = np.flatnonzero(~kept)
+        t = self.targets
+        if not t.labels:
+            solution, _ = self.solved.without(away, [])
+            mean = float(np.average(t.y[kept], weights=t.weights[kept]))
+            return solution[:, :1] - mean * solution[:, 1:], np.array([mean]), (), Confidence()
+        seen = np.flatnonzero(np.bincount(t.y[kept], weights=t.weights[kept], minlength=len(t.labels)) > 0)
+        labels = tuple(t.labels[i] for i in seen)
+        solution, left_out = self.solved.without(away, groups)
+        rows = np.concatenate(groups)
+        place = np.full(len(t.labels), -1)
+        place[seen] = np.arange(len(seen))
+        confidence = fit_confidence(left_out[:, seen], place[t.y[rows]], t.weights[rows], expected=_EXPECTED)
+        return solution[:, seen], np.zeros(len(seen)), labels, confidence
+
+    def kernel(self, asked: Sequence[Example]) -> NDArray[Any]:
+        """Likeness of examples to the landmarks: remembered for those in the dataset."""
+        texts = [text_of(e.input) for e in asked]
+        known = [self.row.get(e.id, -1) for e in asked]
+        new = [i for i, row in enumerate(known) if row < 0 or self.texts[row] != texts[i]]
+        out = self.solved.kernel[known]
+        if new:
+            landmarks = self.solved.landmarks
+            out[new] = landmarks.kernel(landmarks.ngrams.transform([texts[i] for i in new]))
+        return out
