@@ -81,6 +81,17 @@ class ReviewQueue:
         self._state.save_item(answered)
         return answered
 
+    def label_many(self, answers: Sequence[tuple[str, Any, str, datetime]]) -> list[ReviewItem]:
+        """Answer many items at once, each `(item id, label, by, at)`. Raises as `label`, with what came before kept."""
+        answered: list[ReviewItem] = []
+        try:
+            for key, label, by, at in answers:
+                item = self._known(key)
+                answered.append(replace(item, status="labelled", label=_checked(label), by=by, at=_utc(at)))
+        finally:
+            self._state.save_items(answered)
+        return answered
+
     def skip(self, item_id: str, by: str, at: datetime) -> ReviewItem:
         """Leave an item unanswered for good: nobody can tell."""
         skipped = replace(self._known(item_id), status="skipped", label=None, by=by, at=_utc(at))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,10 @@ NO_LABELS = (
     "there is no label yet, so there is nothing to train on. Give a few labelled examples with fw.seed(inputs, "
     "labels), or log interactions and spin with a label budget above 0"
 )
+
+
+_HANDFUL = 100
+"""At most so many answers of a labeler wait to be stored together."""
 
 
 def record_label(
@@ -98,9 +102,10 @@ def step_label(work: Turn) -> dict[str, Any] | None:
             break
         by_id = {item.id: item for item in waiting}
         source = "system" if labeler.name == "truth" else "reviewer"
-        for item_id, label, by in labeler.label(waiting):
-            if item_id in by_id:  # a labeler may say a thing twice
-                record_label(store, by_id.pop(item_id), label, by, work.at, source)
+        for given in _handfuls(labeler.label(waiting)):
+            # A labeler may say a thing twice.
+            answers = [(by_id.pop(key).id, label, by, work.at) for key, label, by in given if key in by_id]
+            log_labels(store, curate.ReviewQueue(store.state).label_many(answers), source)
         waiting = list(by_id.values())
     if waiting:
         work.spin = replace(work.spin, state="waiting", step="label", waiting_for=len(waiting))
@@ -111,6 +116,24 @@ def step_label(work: Turn) -> dict[str, Any] | None:
         "labelled": sum(i.status == "labelled" for i in items),
         "skipped": sum(i.status == "skipped" for i in items),
     }
+
+
+def _handfuls(answers: Iterator[tuple[str, Any, str]]) -> Iterator[list[tuple[str, Any, str]]]:
+    """What comes together is stored together; what a slow labeler gives is stored as it comes."""
+    given: list[tuple[str, Any, str]] = []
+    since = time.monotonic()
+    try:
+        for answer in answers:
+            given.append(answer)
+            if len(given) >= _HANDFUL or time.monotonic() - since > 1.0:
+                yield given
+                given, since = [], time.monotonic()
+    except Exception:
+        if given:
+            yield given  # what was answered before the labeler failed is kept
+        raise
+    if given:
+        yield given
 
 
 def step_curate(work: Turn) -> dict[str, Any]:
@@ -269,7 +292,7 @@ def _save(trainer: Trainer, model: Model, folder: Any) -> None:
 
 
 def _plain(answers: Mapping[str, prove.Answer]) -> dict[str, list[Any]]:
-    return {key: [answer.output, answer.confidence] for key, answer in answers.items()}
+    return {key: [answer.output, answer.confidence, answer.likelihood] for key, answer in answers.items()}
 
 
 def _placebo(work: Turn, trainer: Trainer, examples: Sequence[Example]) -> dict[str, list[Any]] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ class Answer:
 
     output: Any
     confidence: float | None = None
+    likelihood: float | None = None
+    """The probability that the model gave to the example's label, 0 to 1; None where a model gives no probabilities."""
 
 
 def crossfit(
@@ -118,7 +121,18 @@ def answers(model: Model, examples: Sequence[Example]) -> dict[str, Answer]:
 
 def _told(said: Predictions, examples: Sequence[Example]) -> dict[str, Answer]:
     sure = [None] * len(examples) if said.confidence is None else [float(c) for c in said.confidence]
-    return {e.id: Answer(output, c) for e, output, c in zip(examples, said.outputs, sure, strict=True)}
+    likely = _likelihoods(said, examples)
+    rows = zip(examples, said.outputs, sure, likely, strict=True)
+    return {e.id: Answer(output, confidence, given) for e, output, confidence, given in rows}
+
+
+def _likelihoods(said: Predictions, examples: Sequence[Example]) -> list[float | None]:
+    """The probability of each example's own label; a label that the model does not know has none."""
+    if said.scores is None:
+        return [None] * len(examples)
+    places = {json.dumps(label, sort_keys=True): column for column, label in enumerate(said.labels)}
+    columns = [places.get(json.dumps(e.label, sort_keys=True)) for e in examples]
+    return [0.0 if c is None else round(float(said.scores[row, c]), 6) for row, c in enumerate(columns)]
 
 
 def _closed(

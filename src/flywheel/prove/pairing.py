@@ -26,6 +26,9 @@ class Pair:
     placebo: Any = None
     placebo_right: bool | None = None
     """None where no placebo answered."""
+    candidate_score: float | None = None
+    placebo_score: float | None = None
+    """How right each was, 0 to 1: the probability it gave to the label, else the task's score."""
 
 
 def pairs(
@@ -60,6 +63,12 @@ def pairs(
                 fresh=example.id in fresh,
                 placebo=None if control is None else control.output,
                 placebo_right=None if control is None else task.correct(control.output, example.label),
+                candidate_score=_score(candidate[example.id], example, task),
+                placebo_score=None if control is None else _score(control, example, task),
             )
         )
     return lined
+
+
+def _score(answer: Answer, example: Example, task: Task) -> float:
+    return task.score(answer.output, example.label) if answer.likelihood is None else answer.likelihood

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -151,8 +151,13 @@ class State:
 
     def save_item(self, item: ReviewItem) -> None:
         """Store an item over the one with its id; it keeps its place."""
+        self.save_items([item])
+
+    def save_items(self, items: Sequence[ReviewItem]) -> None:
+        """Store items over those with their ids, all or none; they keep their places."""
         with self._database.write() as connection:
-            _upsert(connection, schema.items, {"id": item.id}, _item(item))
+            for item in items:
+                _upsert(connection, schema.items, {"id": item.id}, _item(item))
 
     # --- examples and datasets ---
 
