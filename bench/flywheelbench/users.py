@@ -9,7 +9,8 @@ alone. The rates are fixed before any run:
   answers.
 - Somebody tries again after 40 % of wrong and 5 % of right answers. It is heard as the outcome `retry` = 1, twenty
   seconds after the request. A real second request would be different traffic for each arm, and arms would then
-  no longer be compared on the same requests. The product has no sign for this outcome by itself; `Retried` is one.
+  no longer be compared on the same requests. The product's
+  detector `retried` reads this outcome.
 - A report comes after a delay in days, lognormal with median 1, 95 % within 7. A retry is heard at once.
 - A labeler is wrong in 5 % of answers, in 15 % where people mix the class up with another (`World.confusable`), and
   then names one of those.
@@ -27,7 +28,7 @@ from typing import Any
 
 from flywheelbench.world import Request, World
 
-__all__ = ["Inbox", "Labeler", "Retried", "reports"]
+__all__ = ["Inbox", "Labeler", "reports"]
 
 REPORT_WRONG, REPORT_RIGHT, QUIET = 0.08, 0.01, 0.5
 """P(report | wrong), P(report | right), and what they are multiplied by for quiet users."""
@@ -184,17 +185,3 @@ class Labeler:
         asked = f"{self._world.name}/{self._world.seed}/{request.id}/{look}"
         drawn = hashlib.blake2b(asked.encode(), digest_size=16).digest()
         return int.from_bytes(drawn[:6], "big") / 2**48, int.from_bytes(drawn[8:14], "big") / 2**48
-
-
-class Retried:
-    """A detector for the product: requests that somebody tried again, as the outcome `retry` tells. Strength is 1."""
-
-    name = "retried"
-
-    def evidence(self, interactions: Any, feedback: Any) -> Any:
-        """Ibis table `(id, strength, detail)`, one row for each request with a retry."""
-        import ibis
-
-        f = feedback.filter((feedback.kind == "outcome") & (feedback.name == "retry") & (feedback.number > 0))
-        tried = f.select(id="interaction_id").distinct().semi_join(interactions, "id")
-        return tried.select("id", strength=ibis.literal(1.0), detail=ibis.literal("tried again soon after"))

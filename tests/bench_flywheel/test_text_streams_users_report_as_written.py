@@ -177,17 +177,21 @@ def test_a_labeler_answers_the_same_at_the_same_look_and_independently_at_anothe
         one.label_of(asked[0], -1)
 
 
-def test_the_product_sees_retries_through_the_detector():
+def test_the_product_sees_retries_through_its_detector(world):
     import ibis
 
-    interactions = ibis.memtable({"id": ["1", "2", "3"]})
-    feedback = ibis.memtable(
+    from flywheel.diagnose.detectors import Retried
+
+    told = [said for _, said in users.reports(world, world.spins[0][:500], ["z"] * 500)]
+    rows = [
         {
-            "interaction_id": ["1", "1", "2", "9"],
-            "kind": ["outcome", "outcome", "rating", "outcome"],
-            "name": ["retry", "retry", None, "retry"],
-            "number": [1.0, 1.0, -1.0, 1.0],
+            "interaction_id": said["interaction_id"],
+            "kind": "outcome" if "outcome" in said else "rating",
+            "name": "retry" if "outcome" in said else None,
+            "number": said["outcome"]["retry"] if "outcome" in said else -1.0,
         }
-    )
-    found = users.Retried().evidence(interactions, feedback).to_pyarrow().to_pylist()
-    assert found == [{"id": "1", "strength": 1.0, "detail": "tried again soon after"}]
+        for said in told
+    ]
+    interactions = ibis.memtable({"id": [request.id for request in world.spins[0][:500]]})
+    found = Retried().evidence(interactions, ibis.memtable(rows)).to_pyarrow().to_pylist()
+    assert {row["id"] for row in found} == {said["interaction_id"] for said in told if "outcome" in said}
