@@ -9,8 +9,7 @@ alone. The rates are fixed before any run:
   answers.
 - Somebody tries again after 40 % of wrong and 5 % of right answers. It is heard as the outcome `retry` = 1, twenty
   seconds after the request. A real second request would be different traffic for each arm, and arms would then
-  no longer be compared on the same requests. The product's
-  detector `retried` reads this outcome.
+  no longer be compared on the same requests. The product's detector `retried` reads this outcome.
 - A report comes after a delay in days, lognormal with median 1, 95 % within 7. A retry is heard at once.
 - A labeler is wrong in 5 % of answers, in 15 % where people mix the class up with another (`World.confusable`), and
   then names one of those.
