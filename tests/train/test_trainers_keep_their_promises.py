@@ -203,25 +203,27 @@ def test_above_the_landmarks_the_seed_matters_and_below_it_does_not():
 
 def test_left_out_answers_are_those_of_a_model_that_never_saw_the_group():
     """The closed form against fitting without the group, for both the exact machine and the one on landmarks."""
-    from flywheel.train.kernel import _exact, _kernel, _spanned
+    from flywheel.train.kernel import _exact, _spanned
+    from flywheel.train.views import View
 
     rng = np.random.default_rng(0)
     z, y, w = rng.normal(size=(40, 3)), rng.normal(size=(40, 2)), rng.uniform(0.5, 2, 40)
     groups = [f"g{i // 3}" for i in range(40)]
-    gram = _kernel(z, z, 0.3)
+    plain = View("plain")
+    gram = plain.kernel(z, z, 0.3)
     for solve in ("exact", "spanned"):
         if solve == "exact":
             left_out = _exact(gram.copy(), y, w, groups, 0.1)[1]
         else:
-            left_out = _spanned(z, z[:15], y, w, groups, 0.3, 0.1)[1]
+            left_out = _spanned(plain, z, z[:15], y, w, groups, 0.3, 0.1)[1]
         for held in (np.arange(0, 3), np.arange(39, 40)):
             kept = np.setdiff1d(np.arange(40), held)
             if solve == "exact":
                 c = np.linalg.solve(gram[np.ix_(kept, kept)] + np.diag(0.1 / w[kept]), y[kept])
                 wanted = gram[np.ix_(held, kept)] @ c
             else:
-                solution, _ = _spanned(z[kept], z[:15], y[kept], w[kept], [str(k) for k in kept], 0.3, 0.1)
-                wanted = _kernel(z[held], z[:15], 0.3) @ solution
+                solution, _ = _spanned(plain, z[kept], z[:15], y[kept], w[kept], [str(k) for k in kept], 0.3, 0.1)
+                wanted = plain.kernel(z[held], z[:15], 0.3) @ solution
             np.testing.assert_allclose(left_out[held], wanted, rtol=1e-6, atol=1e-8)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 
 from flywheel.errors import InvalidConfig, InvalidRecord
 from flywheel.ports import Model, Predictions
-from flywheel.records import Dataset
+from flywheel.records import Dataset, Example
 from flywheel.train import files, kernel
 from flywheel.train.confidence import Confidence, fit_confidence
 from flywheel.train.targets import TASKS, Targets, targets_of
 from flywheel.train.threads import threads
+from flywheel.train.views import View, shape_of
 
 __all__ = ["VectorModel", "VectorTrainer", "flatten", "make_trainer"]
 
 
-def make_trainer(task: str = "classification", landmarks: int = 1000) -> VectorTrainer:
+def make_trainer(task: str = "classification", landmarks: int = 1500) -> VectorTrainer:
     """Make the `vector` trainer. `landmarks` bounds the size of the model and the cost of a fit (see `kernel`)."""
     if task not in TASKS:
         raise InvalidConfig(
@@ -49,10 +50,12 @@ class VectorModel:
     confidence: Confidence
     low: float
     high: float
+    fill: NDArray[Any]
+    """The training mean of every number, for those that are missing."""
 
     def predict(self, inputs: Sequence[Any]) -> Predictions:
         """Answer a batch; O(n · landmarks)."""
-        x, readable = matrix(inputs, self.width, self.machine.mean)
+        x, readable = matrix(inputs, self.width, self.fill)
         with threads(1):
             raw = self.machine.scores(x)
         if not self.labels:
@@ -68,11 +71,15 @@ class VectorModel:
 
 
 class VectorTrainer:
-    """Learns from lists of numbers; see `flywheel.train.kernel` for the method."""
+    """Learns from lists of numbers; see `flywheel.train.kernel` for the method and `flywheel.train.views` for images.
+
+    A flat list as long as a square, or rows of numbers or pixels, may be an image: it is treated as one where that
+    makes fewer leave-one-out errors.
+    """
 
     name = "vector"
 
-    def __init__(self, task: str = "classification", landmarks: int = 1000) -> None:
+    def __init__(self, task: str = "classification", landmarks: int = 1500) -> None:
         self.task = task
         self.landmarks = landmarks
 
@@ -81,26 +88,64 @@ class VectorTrainer:
         example."""
         targets = targets_of(dataset, self.task)
         x = _training_matrix(dataset)
+        shape = shape_of(dataset.examples[0].input, x.shape[1])
         with threads(1):  # small matrices: one thread is faster, and gives the same bits on every machine
-            return self._fit(x, targets, seed)
+            aims, middle, spread = self._aims(targets)
+            machine, left_out, _ = kernel.fit(
+                x, aims, targets.weights, targets.groups, landmarks=self.landmarks, seed=seed, shape=shape
+            )
+            fill = x.mean(axis=0).astype(np.float32)
+            if self.task == "regression":
+                scaled = replace(
+                    machine,
+                    weights=machine.weights * np.float32(spread),
+                    offset=machine.offset * np.float32(spread) + np.float32(middle),
+                )
+                prior = np.array([np.average(targets.y, weights=targets.weights)])
+                low, high = float(targets.y.min()) - spread, float(targets.y.max()) + spread
+                return VectorModel(scaled, x.shape[1], (), prior, Confidence(), low, high, fill)
+            confidence = fit_confidence(left_out, targets.y, targets.weights, expected=4.0)
+        return VectorModel(machine, x.shape[1], targets.labels, targets.prior, confidence, 0.0, 0.0, fill)
 
-    def _fit(self, x: NDArray[Any], targets: Targets, seed: int) -> VectorModel:
+    def crossfit(
+        self, dataset: Dataset, turns: Sequence[tuple[Collection[str], Sequence[Example]]], *, seed: int = 0
+    ) -> list[Predictions] | None:
+        """What `fit` without the examples left out (ids) would say to those asked, in closed form.
+
+        Settings and confidence of a turn are chosen on what it keeps; only the scale of the inputs and the average
+        weight are those of the whole dataset. None, so that it is fitted again, for a regression, above `landmarks`
+        examples, where a turn keeps nothing, or where an input asked about is not `width` clean numbers.
+        """
+        n = len(dataset.examples)
+        if self.task == "regression" or not 0 < n <= self.landmarks:
+            return None
+        x = _training_matrix(dataset)
+        whole = targets_of(dataset, self.task)
+        prepared: list[tuple[kernel.Turn, Targets]] = []
+        for gone, asked in turns:
+            kept = np.array([i for i, e in enumerate(dataset.examples) if e.id not in gone], dtype=np.int64)
+            if not len(kept) or not whole.weights[kept].sum() > 0:
+                return None
+            own = targets_of(replace(dataset, examples=tuple(dataset.examples[i] for i in kept)), self.task)
+            rows, readable = matrix([e.input for e in asked], x.shape[1], x.mean(axis=0))
+            if not readable.all():
+                return None
+            prepared.append((kernel.Turn(kept, self._aims(own)[0], rows), own))
+        shape = shape_of(dataset.examples[0].input, x.shape[1])
+        said = []
+        with threads(1):
+            solved = kernel.crossfit(x, whole.weights, whole.groups, [turn for turn, _ in prepared], shape=shape)
+            for (_, own), (scores, left_out) in zip(prepared, solved, strict=True):
+                confidence = fit_confidence(left_out, own.y, own.weights, expected=4.0)
+                said.append(confidence.answer(confidence.shares(scores.astype(np.float32)), own.labels))
+        return said
+
+    def _aims(self, targets: Targets) -> tuple[NDArray[Any], float, float]:
+        """What the machine is to say: n × 1 numbers in units of their spread about their mean, or n × k of ±1."""
         if self.task == "regression":
-            y = targets.y
-            spread = float(y.std()) or 1.0
-            aims = ((y - y.mean()) / spread)[:, None]
-            machine, _, _ = kernel.fit(x, aims, targets.weights, targets.groups, landmarks=self.landmarks, seed=seed)
-            scaled = kernel.KernelMachine(
-                machine.mean, machine.scale, machine.gamma, machine.landmarks,
-                machine.weights * np.float32(spread), machine.offset * np.float32(spread) + np.float32(y.mean()),
-            )  # fmt: skip
-            low, high = float(y.min()) - spread, float(y.max()) + spread
-            prior = np.array([np.average(y, weights=targets.weights)])
-            return VectorModel(scaled, x.shape[1], (), prior, Confidence(), low, high)
-        aims = np.where(targets.y[:, None] == np.arange(len(targets.labels)), 1.0, -1.0)
-        machine, left_out, _ = kernel.fit(x, aims, targets.weights, targets.groups, landmarks=self.landmarks, seed=seed)
-        confidence = fit_confidence(left_out, targets.y, targets.weights, expected=4.0)
-        return VectorModel(machine, x.shape[1], targets.labels, targets.prior, confidence, 0.0, 0.0)
+            middle, spread = float(targets.y.mean()), float(targets.y.std()) or 1.0
+            return ((targets.y - middle) / spread)[:, None], middle, spread
+        return np.where(targets.y[:, None] == np.arange(len(targets.labels)), 1.0, -1.0), 0.0, 1.0
 
     def save(self, model: Model, folder: Path) -> None:
         """Write `model.json` and `model.skops`."""
@@ -111,19 +156,22 @@ class VectorTrainer:
         machine = model.machine
         facts = {
             "width": model.width, "labels": list(model.labels), "confidence": model.confidence.facts(),
-            "gamma": machine.gamma, "low": model.low, "high": model.high,
+            "gamma": machine.gamma, "low": model.low, "high": model.high, "view": machine.view.kind,
+            "shape": list(machine.view.shape or ()),
         }  # fmt: skip
         parts = {
             "mean": machine.mean, "scale": machine.scale, "landmarks": machine.landmarks,
-            "weights": machine.weights, "offset": machine.offset, "prior": model.prior,
+            "weights": machine.weights, "offset": machine.offset, "prior": model.prior, "fill": model.fill,
         }  # fmt: skip
         files.write(folder, self.name, facts, parts)
 
     def load(self, folder: Path) -> VectorModel:
         """Bring back what `save` wrote: arrays only, no other type is trusted."""
         facts, parts = files.read(folder, self.name)
+        height, width, channels = facts.get("shape") or (0, 0, 0)
+        view = View(facts.get("view", "plain"), (height, width, channels) if height else None)
         machine = kernel.KernelMachine(
-            parts["mean"], parts["scale"], facts["gamma"], parts["landmarks"], parts["weights"], parts["offset"]
+            parts["mean"], parts["scale"], facts["gamma"], parts["landmarks"], parts["weights"], parts["offset"], view
         )
         return VectorModel(
             machine,
@@ -133,6 +181,7 @@ class VectorTrainer:
             Confidence(*facts["confidence"]),
             facts["low"],
             facts["high"],
+            parts.get("fill", parts["mean"]),
         )
 
 
