@@ -1,8 +1,9 @@
-"""What will fail next: inputs unlike anything the model has learned from, and rare or extreme cases."""
+"""What will fail next: classes that nobody has named, inputs unlike anything learnt, rare and extreme cases."""
 
 from __future__ import annotations
 
+from flywheel.mine.discovery import discover
 from flywheel.mine.edges import edge_cases
 from flywheel.mine.unfamiliar import novelty
 
-__all__ = ["edge_cases", "novelty"]
+__all__ = ["discover", "edge_cases", "novelty"]

@@ -7,7 +7,7 @@ strings, tuples as lists) and `from_dict` brings one back, so that every record 
 from __future__ import annotations
 
 from flywheel.records.facts import Feedback, Interaction
-from flywheel.records.found import Cause, EdgeCase, Evidence, Failure, Interval, Mode, Observation, Risk, Slice
+from flywheel.records.found import Cause, EdgeCase, Evidence, Failure, Group, Interval, Mode, Observation, Risk, Slice
 from flywheel.records.learning import (
     Candidate,
     Check,
@@ -35,6 +35,7 @@ __all__ = [
     "Example",
     "Failure",
     "Feedback",
+    "Group",
     "Interaction",
     "Interval",
     "Mode",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Cause", "EdgeCase", "Evidence", "Failure", "Interval", "Mode", "Observation", "Risk", "Slice"]
+__all__ = ["Cause", "EdgeCase", "Evidence", "Failure", "Group", "Interval", "Mode", "Observation", "Risk", "Slice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +121,47 @@ class Mode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Alike inputs that no known class explains: perhaps a class that nobody has named yet.
+
+    `score` orders groups: where one label tells about most unexplained inputs comes first. It is size × density ×
+    unlikeness of what the groups before it have left unexplained.
+    """
+
+    id: str
+    name: str
+    """The words that set its texts apart, where two of them (and enough users) share any."""
+    members: tuple[str, ...] = ()
+    """Interaction ids, the most typical first: the one to ask about stands first."""
+    size: int = 0
+    """How many inputs of the window belong to it."""
+    density: float = 0.0
+    """How alike its members are to the first of them, 0 to 1, on average."""
+    unlikeness: float = 0.0
+    """How little the known classes, and the model, explain its members, 0 to 1, on average."""
+    p_new: float = 0.0
+    """The probability that most of it is one class of which there is no labelled example."""
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeCase:
-    """A rare, novel or extreme input, with its risk."""
+    """A rare, novel or extreme input, with its risk: P(failure) × severity × exposure × lack of coverage."""
 
     interaction_id: str
     kind: str
     novelty: float
     """0 (like the training data) to 1 (unlike anything in it)."""
+    p_failure: float = 0.0
+    """The probability that the product's answer to it is wrong."""
+    severity: float = 1.0
+    """How bad a wrong answer is here, 0 to 1."""
+    exposure: float = 0.0
+    """The share of the window's inputs that are alike, itself among them: how often it is met."""
+    lack: float = 0.0
+    """Lack of coverage, 0 to 1: 1 where no labelled example is near, ½ where one is, ⅓ where two are …"""
     risk: float = 0.0
+    """The product of these four: the expected harm, as a share of the window's traffic."""
     why: str = ""
 
 
