@@ -1,10 +1,13 @@
 """The gate: what it promotes, what it refuses, what it waits for, and what it says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from flywheel.config import GateSettings
 from flywheel.prove import Pair, gate
+from flywheel.prove.exact import sign_test
 from flywheel.records import Example, from_dict, to_dict
 
 SETTINGS = GateSettings()
@@ -40,10 +43,8 @@ def test_a_real_improvement_is_promoted_with_its_numbers():
     assert (verdict.fixed, verdict.failures, verdict.broke, verdict.kept) == (30, 79, 2, 861)
     assert verdict.modes_fixed == ("m1",)
     assert verdict.need == 0
-    assert outcome(verdict, "superiority").line.startswith(
-        "on 40 new labels: fixed 25 of 31 known failures, broke 0 of 9 (p = "
-    )
-    assert "the same learner without the new labels fixes 3 of those 31" in outcome(verdict, "placebo").line
+    assert outcome(verdict, "champion").line.startswith("on 40 new labels: fixed 25 of 31 known failures, broke 0 of 9")
+    assert "the same learner without them, which fixes 3 of those 31" in outcome(verdict, "superiority").line
     assert "broke 2 of 852" in outcome(verdict, "negative flips").line
     assert "margin 2.0%; the smallest loss it could have seen is" in outcome(verdict, "regression").line
     assert from_dict(type(verdict), to_dict(verdict)).decision == "promote"
@@ -53,8 +54,8 @@ def test_luck_on_selected_labels_is_not_enough():
     """The candidate 'fixes' 12 of 31, but so does the placebo: regression to the mean."""
     fresh = [pair(i, i >= 31, i < 12 or i >= 31, fresh=True, control=6 <= i < 18 or i >= 31) for i in range(40)]
     verdict = gate(fresh + many(100, 300, 1, 1), settings=SETTINGS)
-    assert outcome(verdict, "superiority").outcome == "pass"
-    assert outcome(verdict, "placebo").outcome != "pass"
+    assert outcome(verdict, "champion").values["wins"] == 12
+    assert outcome(verdict, "superiority").outcome != "pass"
     assert verdict.decision != "promote"
 
 
@@ -74,7 +75,33 @@ def test_too_few_labels_ask_for_more():
     assert gate([], settings=SETTINGS).decision == "need labels"
 
 
-def test_looks_beyond_the_fifth_ask_for_stronger_evidence():
+def test_probabilities_prove_what_answers_are_too_few_to():
+    """No answer changes but three; every label is a little likelier under the candidate."""
+    rng = np.random.default_rng(3)
+
+    def fresh(more):
+        old = rng.uniform(0.1, 0.6, 60)
+        return [
+            replace(
+                pair(i, 0, i < 3, fresh=True, control=0),
+                placebo_score=old[i], candidate_score=float(np.clip(old[i] + rng.normal(more, 0.05), 0, 1)),
+            )
+            for i in range(60)
+        ]  # fmt: skip
+
+    suite = many(100, 300, 1, 1)
+    assert gate(fresh(0.05) + suite, settings=SETTINGS).decision == "promote"
+    assert sum(gate(fresh(0.0) + suite, settings=SETTINGS).decision == "promote" for _ in range(60)) <= 6
+
+
+def test_a_loss_against_the_champion_is_no_improvement():
+    rows = [pair(i, 1, i >= 12, fresh=True, control=0) for i in range(40)]
+    verdict = gate(rows + many(100, 300, 1, 1), settings=SETTINGS)
+    assert outcome(verdict, "champion").outcome == "fail"
+    assert verdict.decision == "reject"
+
+
+def test_later_looks_ask_for_stronger_evidence():
     fresh = [pair(i, i >= 7, 1, fresh=True, control=i >= 7) for i in range(20)]
     rows = fresh + many(100, 300, 1, 1)
     assert gate(rows, settings=SETTINGS, look=1).decision == "promote"
@@ -116,12 +143,14 @@ def test_the_artefact_is_held_to_its_limits():
     for more, named in (
         ({"latency": (1.0, 10.0)}, "latency"),
         ({"latency": (1.0, 2.1)}, "latency"),
+        ({"latency": (0.4, 1.1)}, "latency"),
         ({"cost": (1.0, 3.0)}, "cost"),
         ({"agreement": 0.5}, "artefact"),
     ):
         verdict = gate(good(), settings=SETTINGS, **more)
         assert verdict.decision == "reject"
         assert [check.name for check in verdict.checks if check.outcome == "fail"] == [named]
+    assert gate(good(), settings=SETTINGS, latency=(0.03, 0.9)).decision == "promote", "nobody notices a millisecond"
     slow = GateSettings(latency_ms=5.0)
     assert gate(good(), settings=slow, latency=(4.0, 6.0)).decision == "reject"
     assert gate(good(), settings=slow, latency=(4.0, 4.5)).decision == "promote"
@@ -173,7 +202,8 @@ def test_level_and_power_under_selection():
             new, control = rng.random(40) < right, rng.random(40) < 0.4
             rows = [pair(i, i >= 32, new[i] or i >= 32, fresh=True, control=control[i] or i >= 32) for i in range(40)]
             verdict = gate(rows + many(100, 200, 1, 1), settings=SETTINGS)
-            lucky += outcome(verdict, "superiority").outcome == "pass"
+            versus = outcome(verdict, "champion").values
+            lucky += sign_test(versus["wins"], versus["losses"]) <= SETTINGS.alpha
             passed += verdict.decision == "promote"
         return lucky / 400, passed / 400
 

@@ -11,7 +11,9 @@ from scipy import stats
 from flywheel.prove.exact import (
     labels_needed,
     loss_interval,
+    pairs_needed,
     proportion,
+    sign_flip_test,
     sign_test,
     smallest_loss_seen,
     spent_alpha,
@@ -91,11 +93,27 @@ def test_a_larger_suite_sees_smaller_losses():
     assert smallest_loss_seen(0, 0) == 1.0
 
 
-def test_five_looks_have_one_level_and_later_ones_are_spent():
-    assert {round(spent_alpha(0.05, k), 9) for k in range(1, 6)} == {0.03}
-    later = [spent_alpha(0.05, k) for k in range(6, 100_000)]
-    assert later == sorted(later, reverse=True)
-    assert sum(later) < 4.6 * 0.03
+def test_all_looks_together_spend_alpha():
+    levels = [spent_alpha(0.05, look) for look in range(1, 100_000)]
+    assert levels == sorted(levels, reverse=True)
+    assert 0.0499 < sum(levels) < 0.05
+
+
+def test_sign_flips_keep_their_level_and_find_what_is_there():
+    rng = np.random.default_rng(1)
+    assert sign_flip_test(np.array([0.1, 0.2, -0.05])) == 2 / 8
+    assert sign_flip_test(np.zeros(30)) == 1.0
+    quiet = [sign_flip_test(rng.standard_t(2, 60), draws=999) for _ in range(600)]
+    assert np.mean(np.array(quiet) <= 0.05) < 0.075
+    assert np.mean([sign_flip_test(rng.normal(0.4, 1, 60), draws=999) <= 0.05 for _ in range(200)]) > 0.85
+
+
+def test_pairs_needed_bring_the_power_they_promise():
+    rng = np.random.default_rng(2)
+    n = pairs_needed(np.array([0.4, -0.2, 0.5, 0.1, -0.1, 0.4] * 5), alpha=0.03)
+    sample = np.array([0.4, -0.2, 0.5, 0.1, -0.1, 0.4])
+    power = np.mean([sign_flip_test(rng.choice(sample, n), draws=999) <= 0.03 for _ in range(300)])
+    assert power > 0.72
 
 
 def test_labels_needed_bring_the_power_they_promise():
