@@ -11,8 +11,8 @@ gate judges:
 - sabotage     a real candidate with its labels shuffled, with one class dropped, and one that takes 3 ms more an input
 - improvement  a real candidate that learns the 40 labels, where the champion had never seen 0, 1, 2 or 3 digits
 
-Each is judged with the placebo and, for comparison, by McNemar's test against the champion alone in its place. Rows go to gate.csv, the table to
-standard output, the summary to gate.json. `python bench/gate.py --trials 200`
+Each is judged with the placebo and, for comparison, by McNemar's test against the champion alone in its place. Rows go
+to gate.csv, the table to standard output, the summary to gate.json. `python bench/gate.py --trials 200`
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def show(table: list[dict]) -> None:
             f"{line['arm']:30}{line['mean_gain']:>+10.1%}{line['promoted']:>5} ({line['share']:>4.0%}){interval:>19}"
             f"{line['without_placebo']:>12}{line['superior_by_mcnemar_alone']:>9}{line['harmful_promotions']:>9}"
         )
-    print("true gain: accuracy on sealed digits. no placebo: promoted if McNemar against the champion stood in its place.")
+    print("true gain: accuracy on sealed digits. no placebo: promoted if McNemar against the champion stood in for it.")
     print("McNemar: candidate against champion alone has p <= 0.05. harmful: promoted, and sealed accuracy fell.")
 
 

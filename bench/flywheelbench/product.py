@@ -30,6 +30,10 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 }
 """Name of the part → the settings that take it out."""
 
+LOOKS = ("levels", "monitor", "performance")
+"""The sides from which a spin looks at its window here. The others report and decide nothing; what they cost is measured
+apart (`--all-looks`)."""
+
 
 @dataclass
 class Product:
@@ -41,6 +45,7 @@ class Product:
     without: str | None = None
     label: Callable[[Request, int], Any] = field(repr=False, default=lambda request, times: request.truth)
     """What a person answers when asked about a request for the nth time."""
+    parts: tuple[str, ...] = LOOKS
     asked: list[str] = field(default_factory=list)
     """Every label that was paid for: the id of its request."""
 
@@ -58,6 +63,7 @@ class Product:
     def _settings(self) -> dict[str, Any]:
         chosen: dict[str, dict[str, Any]] = {
             "product": {"protected": tuple(self.world.protected)},
+            "observe": {"parts": self.parts},
             "detect": {"detectors": ("retried",)},  # users of these products try again, and the products log it
             "privacy": {"redactor": "none"},  # the data are public; what redaction costs is another benchmark's
         }
