@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-drift bench-observe bench-diagnose
+	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-drift bench-observe bench-diagnose bench-flywheel
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -127,6 +127,9 @@ bench-streams: $(VENV)/dev.stamp ## Measure false alarms and power of anomalies 
 
 bench-drift: $(VENV)/dev.stamp .bench-venv-observe/made.stamp ## Measure drift reports and the overview, beside Evidently, whylogs and NannyML
 	@$(BIN)/python bench/drift.py $(ARGS)
+
+bench-flywheel: $(VENV)/dev.stamp ## Play FlywheelBench: every arm on every stream, 20 seeds; then the tables (hours; needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/flywheelbench/run.py $(ARGS) && $(BIN)/python bench/flywheelbench/report.py
 
 bench-observe: bench-alarms bench-nab bench-slices bench-streams bench-templates bench-drift ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
 

@@ -34,6 +34,7 @@ class Shared:
 
     @cached_property
     def trainer(self) -> Any:
+        """The product's own for this kind of input."""
         return plugins.create("trainers", self.world.kind, task="classification")
 
     @cached_property
@@ -48,6 +49,7 @@ class Shared:
 
     @cached_property
     def seed_model(self) -> Model:
+        """What every arm starts with."""
         return self.fit(self.seed_examples)
 
     def fit(self, examples: Sequence[Example]) -> Model:
@@ -120,6 +122,7 @@ class Window:
 
     @cached_property
     def margins(self) -> _Float:
+        """By how much the best class leads the next."""
         top = np.partition(self.shares, -2, axis=1)
         return np.asarray(top[:, -1] - top[:, -2])
 

@@ -18,21 +18,21 @@ from flywheel.records import ReviewItem, Spin
 
 __all__ = ["ABLATIONS", "Product"]
 
+LOOKS = ("levels", "monitor", "performance")
+"""The sides from which a spin looks at its window here. The others report and decide nothing; what they cost is
+measured apart (`--all-looks`)."""
+
 ABLATIONS: dict[str, dict[str, Any]] = {
     "gate": {},  # every candidate is promoted, whatever the verdict
     "novelty mining": {"mine": {"novelty": False}},
     "label-noise guard": {"curate": {"label_noise": False}},
-    "slices": {"product": {"protected": ()}, "observe": {"parts": ()}},
+    "slices": {"product": {"protected": ()}},
     "replay buffer": {},  # max_examples is one budget: only the newest labels are kept
     "propensities": {"curate": {"propensity_clip": 0.0}},
     "augmentation": {"mine": {"augment": False}},
     "learned split": {"curate": {"learned_split": False}},
 }
 """Name of the part → the settings that take it out."""
-
-LOOKS = ("levels", "monitor", "performance")
-"""The sides from which a spin looks at its window here. The others report and decide nothing; what they cost is measured
-apart (`--all-looks`)."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Product:
     without: str | None = None
     label: Callable[[Request, int], Any] = field(repr=False, default=lambda request, times: request.truth)
     """What a person answers when asked about a request for the nth time."""
-    parts: tuple[str, ...] = LOOKS
+    parts: tuple[str, ...] = field(default_factory=lambda: LOOKS)
     asked: list[str] = field(default_factory=list)
     """Every label that was paid for: the id of its request."""
 
@@ -133,7 +133,8 @@ class Product:
         spin = self.fw.spin(budget=self.budget, at=end, seed=self.seed, labeler=person)
         if spin.state == "done" and spin.candidate:
             known = self.fw._store.state.candidate(spin.candidate)
-            assert known is not None and before is not None
+            assert known is not None
+            assert before is not None
             trainer = self.fw._trainer(known[0].trainer)
             new = trainer.load(self.fw.folder / known[0].folder)
             after = self.fw._releases.champion()

@@ -22,15 +22,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from flywheelbench.run import ROWS, read_rows  # noqa: E402
+from flywheelbench.run import ROWS, read_rows
 
 __all__ = ["gap_closed", "holm", "interval", "main", "sign_flip"]
 
 GAINS = ("intents", "banking", "dialect", "images")
 FREE = ("frozen", "oracle", "feedback as labels")
-TUNING = {"banking": set(range(0, 10_000))}
-"""Streams on which settings were chosen; for the others, seeds 0 to 4."""
-
 Rows = Mapping[tuple[str, int, str, int], Mapping[str, Any]]
 
 
@@ -204,7 +201,8 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
             [
                 arm, _share(ends[arm]["mean"]),
                 *(f"{100 * ends[arm]['streams'][s][0]:.1f}" if s in ends[arm]["streams"] else "—" for s in GAINS),
-                _share(ends[arm]["lead"]) if "lead" in ends[arm] else "", f"{ends[arm]['p']:.4f}" if "p" in ends[arm] else "",
+                _share(ends[arm]["lead"]) if "lead" in ends[arm] else "",
+                f"{ends[arm]['p']:.4f}" if "p" in ends[arm] else "",
             ]
             for arm in order
         ],

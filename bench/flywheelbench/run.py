@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import Manager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from flywheelbench import product
 from flywheelbench.habits import HABITS
 from flywheelbench.product import ABLATIONS
 from flywheelbench.streams import STREAMS
@@ -61,19 +63,31 @@ def _append(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
 
 NAMES = (
     *KEYS, "preq", "final", "live", "sealed", "spent", "labels", "candidates", "promoted", "harmful", "good",
-    "refused_good", "flips", "old_classes", "quiet", "usual", "live_quiet", "live_usual", "ece", "worst_slice", "slices",
-    "outside_at_90", "outside_right", "noise_share", "own_share", "spin_seconds", "train_seconds", "steps", "verdicts",
-    "trials", "why", "cpu", "seconds",
+    "refused_good", "flips", "old_classes", "quiet", "usual", "live_quiet", "live_usual", "ece", "worst_slice",
+    "slices", "outside_at_90", "outside_right", "noise_share", "own_share", "spin_seconds", "train_seconds", "steps",
+    "verdicts", "trials", "why", "cpu", "seconds",
 )  # fmt: skip
 
 
-def _unit(stream: str, seed: int, budgets: Sequence[int], arms: Sequence[str], done: set[Any], queue: Any) -> int:
+def _unit(
+    stream: str,
+    seed: int,
+    budgets: Sequence[int],
+    arms: Sequence[str],
+    done: set[Any],
+    how: tuple[int, bool],
+    queue: Any,
+) -> int:
     """Play the arms of one world; each row is sent as soon as it is there."""
     from flywheelbench.habits import Shared
     from flywheelbench.play import play
     from flywheelbench.referee import Referee
 
-    world = STREAMS[stream](seed)
+    world, (spins, looks) = STREAMS[stream](seed), how
+    if spins < len(world.spins):
+        world = replace(world, spins=world.spins[:spins], weights=world.weights[:spins])
+    if looks:
+        product.LOOKS = ()
     shared, referee = Shared(world, seed), Referee(world)
     played = 0
     for budget in budgets:
@@ -109,6 +123,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="5-24", help="such as 5-24 or 0,3,7")
     parser.add_argument("--arms", default=",".join(ARMS), help="comma between them; `ablations` for all of those")
     parser.add_argument("--budgets", default="100")
+    parser.add_argument("--spins", type=int, default=12, help="fewer for a quick look; such rows are no results")
+    parser.add_argument("--all-looks", action="store_true", help="spins observe from all sides, as by default outside")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rows", type=Path, default=ROWS)
     options = parser.parse_args()
@@ -126,7 +142,8 @@ def main() -> None:
     failed, count, started = 0, 0, time.perf_counter()
     with Manager() as manager, ProcessPoolExecutor(options.workers, max_tasks_per_child=4) as pool:
         queue = manager.Queue()
-        waiting = {pool.submit(_unit, s, n, budgets, arms, done, queue) for s, n in units}
+        how = (options.spins, options.all_looks)
+        waiting = {pool.submit(_unit, s, n, budgets, arms, done, how, queue) for s, n in units}
         while waiting:
             time.sleep(0.5)
             ready = {future for future in waiting if future.done()}

@@ -81,6 +81,7 @@ class World:
     protected: Sequence[str] = ()
     """Context keys that the product is told to protect."""
     late: bool = False
-    """Labels cannot be bought: the truth of a spin is known when the next one ends, and buying is choosing which to use."""
+    """Labels cannot be had at once: the truth of a spin is known when the next one ends, and a label is a choice of
+    which to use."""
     gains: bool = True
     """Is there something to gain? Streams without are controls, and no part of the mean."""
