@@ -114,6 +114,18 @@ class CurateSettings:
     """Most examples in a dataset: the newest spin whole, and a replay buffer of the others by class."""
     folds: int = 5
     """Parts of the cross-fitted replay."""
+    learned_split: bool = True
+    """Let what their labels mended decide how the targeted budget is shared among the ways of choosing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MineSettings:
+    """`[mine]`: what is made of failures."""
+
+    augment: bool = True
+    """Try synthetic examples made like the inputs that fail, and keep those that help on held-out real cases."""
+    synthetic_share: float = 0.25
+    """Synthetic examples make up at most this share of a dataset's weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +268,7 @@ class Config:
     detect: DetectSettings = field(default_factory=DetectSettings)
     observe: ObserveSettings = field(default_factory=ObserveSettings)
     diagnose: DiagnoseSettings = field(default_factory=DiagnoseSettings)
+    mine: MineSettings = field(default_factory=MineSettings)
     curate: CurateSettings = field(default_factory=CurateSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     gate: GateSettings = field(default_factory=GateSettings)
@@ -274,6 +287,7 @@ _SECTIONS: dict[str, type] = {
     "detect": DetectSettings,
     "observe": ObserveSettings,
     "diagnose": DiagnoseSettings,
+    "mine": MineSettings,
     "curate": CurateSettings,
     "train": TrainSettings,
     "gate": GateSettings,
@@ -337,6 +351,7 @@ def _fitting(value: Any, default: Any) -> Any:
 
 def _check(config: Config) -> None:
     shares = {
+        "mine.synthetic_share": (config.mine.synthetic_share, 0.0, 0.9),
         "curate.audit_share": (config.curate.audit_share, 0.2, 1.0),
         "curate.failure_share": (config.curate.failure_share, 0.0, 1.0),
         "curate.near_duplicate": (config.curate.near_duplicate, 0.1, 1.0),

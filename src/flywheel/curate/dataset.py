@@ -56,6 +56,7 @@ def build_dataset(
       default: every label is a number and some have a fraction) numbers may differ between near-duplicates.
     - With more than `cap` examples, those of this spin stay and the others are drawn from a replay buffer, as evenly
       over labels (tenths of the range for numbers) as they allow (Rolnick et al. 2019, "Experience replay").
+    - A synthetic example stays where every example it was made of does; the cap does not count it.
     - Failures make up at most `settings.failure_share` of the weight and synthetic examples at most `synthetic_share`.
     - With `clip`, reviewed examples weigh 1/propensity, relative to their median and within 1/clip to clip.
 
@@ -76,7 +77,7 @@ def build_dataset(
     current, superseded = _latest(pool)
     conflicts: list[dict[str, Any]] = []
     agreed = current if regression else _settled(current, conflicts)
-    kept = _replay(agreed, spin, cap, seed, regression)
+    kept = _with_children(_replay([e for e in agreed if e.origin != "synthetic"], spin, cap, seed, regression), agreed)
     weighted = _weigh(kept, clip)
     weighted, _ = _limit(weighted, lambda example: example.origin == "synthetic", synthetic_share)
     weighted, factor = _limit(weighted, lambda example: example.failure, settings.failure_share)
@@ -110,10 +111,10 @@ def _latest(pool: Sequence[Example]) -> tuple[list[Example], int]:
     """One example an interaction. A second opinion on an example without interaction replaces it by its input."""
     same: defaultdict[str, list[Example]] = defaultdict(list)
     for example in {example.id: example for example in pool}.values():
-        if example.interaction_id is not None:
-            same["i" + example.interaction_id].append(example)
-        elif example.origin == "synthetic":
+        if example.origin == "synthetic":  # it has its parent's interaction, and does not speak about it
             same["s" + example.id].append(example)
+        elif example.interaction_id is not None:
+            same["i" + example.interaction_id].append(example)
         else:
             same["v" + canonical(example.input)].append(example)
     current: list[Example] = []
@@ -163,6 +164,12 @@ def _replay(examples: Sequence[Example], spin: int, cap: int | None, seed: int, 
     ids = {example.id for example in fresh}
     old = [example for example in examples if example.id not in ids]
     return fresh + _evenly(old, cap - len(fresh), seed, regression)
+
+
+def _with_children(kept: list[Example], agreed: Sequence[Example]) -> list[Example]:
+    ids = {example.id for example in kept}
+    children = [e for e in agreed if e.origin == "synthetic" and ids.issuperset(e.made.get("of", ()))]
+    return kept + children
 
 
 def _evenly(examples: Sequence[Example], cap: int, seed: int, regression: bool) -> list[Example]:

@@ -19,11 +19,12 @@ def remade(dataset: Dataset, examples: Collection[str], at: datetime, why: str) 
     """The dataset without the `examples` of these ids, and the tombstone that takes its place; O(examples).
 
     The new version is a child of the old one in the lineage and keeps everybody else's examples as they are, with
-    their weights. It is None where nothing is left. The tombstone has no examples; its notes say when, why and what
-    replaced it, so that whatever refers to its hash still finds out.
+    their weights; synthetic examples go with any that they were made of. It is None where nothing is left. The
+    tombstone has no examples; its notes say when, why and what replaced it, so that whatever refers to its hash still
+    finds out.
     """
     gone = frozenset(examples)
-    kept = tuple(example for example in dataset.examples if example.id not in gone)
+    kept = tuple(e for e in dataset.examples if e.id not in gone and gone.isdisjoint(e.made.get("of", ())))
     lost = len(dataset.examples) - len(kept)
     notes: dict[str, Any] = {name: value for name, value in dataset.notes.items() if name not in _LOST}
     successor = None

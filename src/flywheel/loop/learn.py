@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from flywheel import curate, diagnose, prove
 from flywheel.diagnose.told import told
 from flywheel.errors import InvalidRecord, NothingToLearn
+from flywheel.loop.synthesise import augmented
 from flywheel.loop.turn import Turn
 from flywheel.ports import Model, Trainer
 from flywheel.records import Candidate, Example, Feedback, ReviewItem, to_dict
@@ -159,16 +161,18 @@ def step_curate(work: Turn) -> dict[str, Any]:
         raise NothingToLearn(
             f"{len(pool)} examples are too few, or too alike, to train on some and prove on others. Seed or label more"
         )
-    dataset = curate.build_dataset(
-        pool,
+    build = partial(
+        curate.build_dataset,
         spin=spin.number,
         parent=work.incumbent.dataset if work.incumbent else None,
         settings=settings,
         seed=spin.seed,
         at=spin.started_at or work.at,
         cap=settings.max_examples,
+        synthetic_share=shop.config.mine.synthetic_share,
         regression=shop.config.product.task == "regression",
     )
+    dataset, augmentation = augmented(work, build(pool), lambda more: build([*pool, *more]))
     state.save_dataset(dataset)
     work.spin = replace(work.spin, dataset=dataset.hash, labels=len(items))
     return {
@@ -176,6 +180,7 @@ def step_curate(work: Turn) -> dict[str, Any]:
         "labels": len(items),
         "audit": sum(item.audit for item in items),
         "calibration": _calibration(work, items),
+        "augment": augmentation,
     }
 
 
@@ -248,7 +253,7 @@ def step_train(work: Turn) -> dict[str, Any]:
     base = work.incumbent_model if work.incumbent and work.incumbent.trainer == trainer.name and not again else None
     model = trainer.fit(dataset, base=base, seed=spin.seed)
     _save(trainer, model, folder)
-    answers = prove.crossfit(
+    answers = work.answered.get(dataset.hash) or prove.crossfit(
         trainer, dataset, base=None, seed=spin.seed, folds=shop.config.curate.folds, progress=shop.progress
     )
     candidate = Candidate(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from flywheel.config import Config
     from flywheel.govern import Trail
     from flywheel.ports import Detector, Embedder, Labeler, Model, Progress, Task, Trainer
+    from flywheel.prove import Answer
     from flywheel.release import Releases
     from flywheel.store import Snapshot, Store
 
@@ -53,6 +54,8 @@ class Turn:
     spin: Spin
     at: datetime
     docs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answered: dict[str, dict[str, Answer]] = field(default_factory=dict)
+    """Cross-fitted answers that an earlier step of this process has worked out already, by the dataset's hash."""
 
     @cached_property
     def snapshot(self) -> Snapshot:

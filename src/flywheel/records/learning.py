@@ -36,6 +36,8 @@ class Selection:
     suggestions: tuple[Any, ...] = ()
     relabel: bool = False
     """A second opinion on a label that looks wrong."""
+    wanted: dict[str, float] = field(default_factory=dict)
+    """The probability with which each strategy of selection alone would have asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,9 @@ class Example:
     failure: bool = False
     """The champion of its time got it wrong."""
     context: dict[str, Any] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
+    """Of a synthetic one its lineage: the ids of the examples it was made `of`, the `operation`, its `parameters`, what
+    was `done`, the `mode`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,136 @@
+"""Does an operation help on real cases that no model had seen? Only then do its synthetic examples stay.
+
+Each labelled case is answered twice out of fold, by the learner with the synthetic examples and without. Where the two
+differ, one of them is right (McNemar 1947). What an operation is about is told by the inputs, never by who was right:
+among cases picked because a model failed on them, any other model looks better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scipy.special import bdtr
+
+from flywheel.mine.augment.operation import Operation
+from flywheel.records import Example
+
+__all__ = ["Trial", "choose", "decide", "weigh"]
+
+ALPHA = 0.1
+"""Chance with which an operation that does nothing for its cases may enter: the gate still stands behind it."""
+_FEWEST = 8
+"""Cases that an operation is about, before it is tried."""
+_NEWS = 1.25
+"""An operation that was refused is tried again when its cases are so many times what they were."""
+_STEADY = 5
+"""Looks at the full share of alpha; later ones spend less and less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What changed with an operation: on the `cases` it is about, on the `rest`, and on the known `failures` of both.
+
+    `gained` became right, `lost` became wrong.
+    """
+
+    cases: int = 0
+    gained: int = 0
+    lost: int = 0
+    rest: int = 0
+    rest_gained: int = 0
+    rest_lost: int = 0
+    failures: int = 0
+    fixed: int = 0
+
+    @property
+    def net(self) -> int:
+        """Cases gained less cases lost, wherever."""
+        return self.gained - self.lost + self.rest_gained - self.rest_lost
+
+    def plus(self, other: Trial) -> Trial:
+        """Both together: other cases of the same operation."""
+        mine, more = asdict(self), asdict(other)
+        return Trial(**{name: mine[name] + more[name] for name in mine})
+
+
+def weigh(
+    cases: Sequence[Example], about: Collection[str], without: Mapping[str, bool], with_it: Mapping[str, bool]
+) -> Trial:
+    """Compare who was right, by example id, on real labelled cases; `about` are those that the operation is about.
+
+    Synthetic examples and cases without both answers are left out.
+    """
+    count = dict.fromkeys(Trial.__dataclass_fields__, 0)
+    for case in cases:
+        if case.origin == "synthetic" or case.id not in without or case.id not in with_it:
+            continue
+        before, after = without[case.id], with_it[case.id]
+        side = "" if case.id in about else "rest_"
+        count["cases" if case.id in about else "rest"] += 1
+        count[f"{side}gained"] += after and not before
+        count[f"{side}lost"] += before and not after
+        count["failures"] += case.failure
+        count["fixed"] += case.failure and after and not before
+    return Trial(**count)
+
+
+def choose(
+    operations: Sequence[Operation], known: Mapping[str, Mapping[str, Any]], about: Mapping[str, int]
+) -> str | None:
+    """Which operation to try in this spin: at most one, so that a spin stays cheap and few chances are taken.
+
+    The most telling one that has never been tried comes first, then one that was refused and has 25 % more cases than
+    at its last trial, and otherwise the admitted one that has waited longest, to see whether it still helps. `about`
+    counts each operation's labelled cases; fewer than 8 are no trial. None where there is nothing to try.
+    """
+    ready = [one for one in operations if about.get(one.name, 0) >= _FEWEST]
+    fresh = [one.name for one in ready if one.name not in known]
+    again = [
+        one.name
+        for one in ready
+        if one.name in known
+        and not known[one.name]["admitted"]
+        and about[one.name] >= _NEWS * known[one.name]["cases"]
+        and known[one.name]["trial"]["gained"] >= known[one.name]["trial"]["lost"]
+    ]
+    inside = sorted((known[name]["spin"], name) for name in known if known[name]["admitted"])
+    return next(iter([*fresh, *again, *(name for _, name in inside)]), None)
+
+
+def decide(
+    operation: Operation, trial: Trial, known: Mapping[str, Mapping[str, Any]], *, cases: int, spin: int
+) -> dict[str, Any]:
+    """The record of an operation after a trial: `admitted` or not, and why in one `line`.
+
+    It enters when the cases it is about gain significantly (exact one-sided McNemar at 0.1, shared among the operations
+    tried so far as Bonferroni has it, and less from the sixth look on), when it fixes more in all than it breaks, and
+    when the rest does not lose significantly at the same 0.1. One that is in stays as long as it does not break more
+    than it fixes. `known` holds the records by operation name.
+    """
+    before = known.get(operation.name)
+    looks = int(before["looks"]) + 1 if before else 1
+    tried = len({*known, operation.name})
+    level = ALPHA / tried * min(1.0, (_STEADY / looks) ** 2)
+    p = _sign_test(trial.gained, trial.lost)
+    loses = _sign_test(trial.rest_lost, trial.rest_gained) <= ALPHA
+    inside = bool(before and before["admitted"])
+    admitted = trial.net >= 0 and not loses if inside else p <= level and trial.net > 0 and not loses
+    said = (
+        "stays" if inside and admitted else "left out again" if inside else "admitted" if admitted else "not admitted"
+    )
+    line = (
+        f"{operation.name}: {said}. On {trial.cases} held-out real cases that show it, {trial.gained} become right and "
+        f"{trial.lost} wrong (p {p:.2g}, needed {level:.2g}); on {trial.rest} others {trial.rest_gained} and "
+        f"{trial.rest_lost}; {trial.fixed} of {trial.failures} known failures are fixed"
+    )
+    return {
+        "admitted": admitted, "looks": looks, "cases": cases, "spin": spin, "trial": asdict(trial), "p": round(p, 6),
+        "line": line, "operation": asdict(operation),
+    }  # fmt: skip
+
+
+def _sign_test(wins: int, losses: int) -> float:
+    """Chance of so many wins or more among those that differ, if both were as good."""
+    return 1.0 if wins == 0 else float(bdtr(losses, wins + losses, 0.5))
