@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from flywheel.mine import edge_cases, novelty
+from flywheel.mine import edge_cases, look, novelty
 from flywheel.records import Failure, Interaction
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,7 +70,28 @@ def test_novel_extreme_and_rare_cases_by_risk():
     ]
     assert "9000" in cases[1].why
     assert "device=fridge in 1 of 200" in cases[2].why
-    assert cases[0].risk == pytest.approx(0.9)
+    assert cases[0].risk == pytest.approx(0.9 / 200)
+
+
+def test_risk_is_the_product_of_four_that_are_shown():
+    known = [f"{word} my {thing}" for word in ("block", "renew", "find", "order") for thing in ("card", "pin", "bill")]
+    asked = ["is there parking downtown", "is there parking", "fly me to the moon", "block my card", *["x"] * 6]
+    found = [failure(f"i{n}", text) for n, text in enumerate(asked)]
+    seen = look(asked, known, [text.split()[0] for text in known])
+    novel = {"i0": 1.0, "i1": 1.0, "i2": 1.0, "i3": 1.0}
+    cases = {
+        case.interaction_id: case
+        for case in edge_cases(found, novel, dict.fromkeys(novel, 0.8), severity={"i2": 0.5}, seen=seen)
+    }
+    for case in cases.values():
+        assert case.risk == pytest.approx(case.p_failure * case.severity * case.exposure * case.lack, abs=1e-4)
+    assert cases["i2"].severity == 0.5
+    assert cases["i0"].severity == 1.0
+    assert cases["i2"].exposure == pytest.approx(0.1)
+    assert cases["i0"].exposure > cases["i2"].exposure  # somebody else asks about parking, too
+    assert cases["i0"].lack == cases["i2"].lack == 1.0
+    assert cases["i3"].lack <= 0.5  # examples say "block my card"
+    assert "no labelled example alike" in cases["i0"].why
 
 
 def test_interactions_too_and_long_texts():

@@ -126,17 +126,41 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
 
 
 def step_mine(work: Turn) -> dict[str, Any]:
-    """Say how unlike the known examples each failing input is."""
+    """Say how unlike the examples each doubtful input is, and find edge cases and groups that no class explains."""
+    nothing: dict[str, Any] = {"novelty": {}, "edge_cases": [], "groups": []}
     if not work.docs["sync"]["interactions"]:
-        return {"novelty": {}, "edge_cases": []}
-    known = [example.input for example in work.shop.store.state.examples()]
+        return nothing
+    known = work.shop.store.state.examples()
     inputs = [failure.input for failure in work.pool]
     if not known or not inputs:
-        return {"novelty": {}, "edge_cases": []}
-    scores = mine.novelty(inputs, known, work.embedder(known))
+        return nothing
+    learnt, labels = [example.input for example in known], [example.label for example in known]
+    seen = mine.look(inputs, learnt, labels, embedder=work.embedder(learnt))
+    scores = seen.novelty()
     novelty = {f.interaction_id: round(float(score), 4) for f, score in zip(work.pool, scores, strict=True)}
     p_failure = {failure.interaction_id: failure.probability for failure in work.pool}
-    return {"novelty": novelty, "edge_cases": to_dict(mine.edge_cases(work.pool, novelty, p_failure))}
+    severity = _severity(work)
+    cases = mine.edge_cases(work.pool, novelty, p_failure, severity=severity, seen=seen)
+    groups = mine.discover(
+        list(novelty),
+        inputs,
+        learnt,
+        labels,
+        p_failure=list(p_failure.values()),
+        users=[failure.user for failure in work.pool],
+        min_users=work.shop.config.diagnose.min_users,
+        limit=max(20, work.spin.budget),
+        seen=seen,
+    )
+    return {"novelty": novelty, "edge_cases": to_dict(cases), "groups": to_dict(groups)}
+
+
+def _severity(work: Turn) -> dict[str, float]:
+    """How bad it is when the answer is wrong, 0 to 1: as in the failure's mode, elsewhere as in the modes' middle."""
+    graded = {mode.id: mode.risk.severity / 10 for mode in _modes(work) if mode.risk}
+    middle = sorted(graded.values())[len(graded) // 2] if graded else 0.5
+    mode_of = work.docs["diagnose"]["assignments"]
+    return {f.interaction_id: graded.get(mode_of.get(f.interaction_id, ""), middle) for f in work.pool}
 
 
 def _suspects(work: Turn, limit: int) -> list[str]:

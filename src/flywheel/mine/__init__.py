@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flywheel.mine.discovery import discover
 from flywheel.mine.edges import edge_cases
+from flywheel.mine.look import Look, look
 from flywheel.mine.unfamiliar import novelty
 
-__all__ = ["discover", "edge_cases", "novelty"]
+__all__ = ["Look", "discover", "edge_cases", "look", "novelty"]

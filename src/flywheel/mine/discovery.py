@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flywheel.mine.look import Look, look
 from flywheel.mine.naming import name_groups
-from flywheel.mine.space import likeness, place
-from flywheel.mine.unfamiliar import unexplained
+from flywheel.mine.space import likeness
 from flywheel.records import Group
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def discover(
     users: Sequence[str | None] | None = None,
     min_users: int = 1,
     limit: int = 100,
+    seen: Look | None = None,
 ) -> list[Group]:
     """Find at most `limit` groups of alike inputs that neither the known classes nor the model explain.
 
@@ -61,6 +62,8 @@ def discover(
     says for each input how probably the product's answer to it is wrong (1 where it is not given). An input weighs
     P(no known class explains it) × P(failure)². `recent` are unlabelled inputs of earlier windows: they make a group
     denser, and are never members. Texts are compared by words and letters, other inputs by the `embedder`'s vectors.
+
+    `seen` is an earlier `look` at the same inputs in the same order, where there is one and no `recent`.
 
     A group is named by the words that set it apart, none of which fewer than `min_users` of the logged `users` share.
     The same inputs in any order give the same groups. O(n · known) for the weights, and O(m²), m at most 4,000, for
@@ -77,13 +80,16 @@ def discover(
     order = sorted(range(len(ids)), key=lambda at: ids[at])
     inputs = [inputs[at] for at in order]
     wrong = np.ones(len(order)) if p_failure is None else np.asarray(p_failure, dtype=np.float64)[order]
-    rows, there = place([*inputs, *recent], known, embedder)
-    strange, apart = unexplained(rows, there, labels)
+    if seen is None or len(recent):
+        seen = look([*inputs, *recent], known, labels, embedder=embedder)
+        rows, strange = seen.rows, seen.strange
+    else:
+        rows, strange = seen.rows[order], seen.strange[order]
     now, doubt = len(order), wrong**2
     share = float(strange[:now] @ doubt / max(strange[:now].sum(), 1e-12))
     weight = np.round(strange * np.concatenate([doubt, np.full(len(recent), _EARLIER * share)]), 9)
     chosen = np.sort(np.argsort(-weight, kind="stable")[:_MOST])
-    near, alike = _neighbours(rows[chosen], apart)
+    near, alike = _neighbours(rows[chosen], seen.apart)
     seeds, gains = _cover(near, alike, weight[chosen], chosen < now, limit)
     found = []
     for (members, density), gain in zip(_members(seeds, near, alike, chosen < now), gains, strict=True):

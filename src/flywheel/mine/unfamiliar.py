@@ -51,8 +51,11 @@ def novelty(inputs: Sequence[Any], known: Sequence[Any], embedder: Embedder) -> 
     return np.where(apart < 1e-7, 0.0, np.searchsorted(own, apart - 1e-9, side="right") / len(own))
 
 
-def unexplained(rows: Any, known: Any, labels: Sequence[Any]) -> tuple[Floats, float]:
-    """The probability, for each of n rows, that no known class explains it; and the likeness that means nothing.
+def unexplained(rows: Any, known: Any, labels: Sequence[Any]) -> tuple[Floats, Floats, Floats, float]:
+    """The probability, for each of n rows, that no known class explains it.
+
+    Also returned: the likeness of each row to its nearest example; those of examples to their own nearest one, sorted;
+    and the likeness that means nothing.
 
     What a new class looks like is learnt from the known ones: each example is seen once beside all others, and once
     with its own class left out. Four things tell the two apart in a logistic regression: the likeness to the nearest
@@ -71,16 +74,23 @@ def unexplained(rows: Any, known: Any, labels: Sequence[Any]) -> tuple[Floats, f
         kept = np.linspace(0, known.shape[0] - 1, _MOST).astype(np.int64)
         known, of = known[kept], of[kept]
     size = known.shape[0]
-    if not rows.shape[0] or size < _FEW:
-        return np.ones(rows.shape[0]), 0.2
+    ones = np.ones(rows.shape[0])
+    if not len(ones) or size < 2:
+        return ones, np.zeros(len(ones)), np.zeros(0), 0.2
     taught = np.unique(np.linspace(0, size - 1, min(size, _TAUGHT)).astype(np.int64))
-    if len(names) < 2 or 2 * len(names) > size:
-        alone = np.zeros(size, dtype=np.int64)
-        near, own = _seen(rows, known, alone)[0][:, 0], np.sort(_seen(known[taught], known, alone, taught)[0][:, 0])
-        return 1.0 - np.searchsorted(own, near + 1e-9, side="right") / len(own), float(np.quantile(own, _APART))
+    classless = size < _FEW or len(names) < 2 or 2 * len(names) > size
+    if classless:
+        of = np.zeros(size, dtype=np.int64)
     inside, left_out = _seen(known[taught], known, of, taught)
-    p = _told_apart(inside, left_out, _seen(rows, known, of)[0])
-    return _with_share(p), float(np.quantile(left_out[:, 0], _APART))
+    seen, _ = _seen(rows, known, of)
+    nearest, own = seen[:, 0], np.sort(inside[:, 0])
+    if size < _FEW:
+        return ones, nearest, own, 0.2
+    if classless:
+        nearer = np.searchsorted(own, nearest + 1e-9, side="right") / len(own)
+        return 1.0 - nearer, nearest, own, float(np.quantile(own, _APART))
+    p = _told_apart(inside, left_out, seen)
+    return _with_share(p), nearest, own, float(np.quantile(left_out[:, 0], _APART))
 
 
 def _seen(rows: Any, known: Any, of: Any, own: Any = None) -> tuple[Floats, Floats]:
