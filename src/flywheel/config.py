@@ -114,6 +114,8 @@ class CurateSettings:
     """Most examples in a dataset: the newest spin whole, and a replay buffer of the others by class."""
     folds: int = 5
     """Parts of the cross-fitted replay."""
+    spread_groups: bool = False
+    """Pass an answer on to alike inputs where two answers, the nearest examples and a model agree."""
     learned_split: bool = True
     """Let what their labels mended decide how the targeted budget is shared among the ways of choosing."""
 

@@ -1,5 +1,6 @@
 """select(): exact propensities, an audit of at least a fifth, never more than asked for."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import ibis
@@ -162,25 +163,58 @@ def test_near_duplicates_are_asked_about_once_and_count_as_traffic():
     assert "30 alike" in chosen[0].why
 
 
-def test_labels_spread_over_modes_in_proportion_to_their_value():
-    pool = failures(range(300), modes=1)
-    pool = [
-        Failure(
-            interaction_id=f.interaction_id, at=AT, probability=0.8, input=f.input, mode="big" if j % 3 else "small"
-        )
-        for j, f in enumerate(pool)
-    ]
-    modes = [s.mode for s in pick(window(100_000), pool, 100) if not s.audit]
-    assert len(modes) == 80
-    assert modes.count("big") == pytest.approx(2 * modes.count("small"), abs=8)
+def test_a_mode_whose_labels_are_worth_more_gets_more_of_them():
+    pool = [replace(f, probability=0.8, mode="big" if j % 3 else "small") for j, f in enumerate(failures(range(300)))]
+    even = [s.mode for s in pick(window(100_000), pool, 100) if not s.audit]
+    assert len(even) == 80
+    assert even.count("big") > 1.2 * even.count("small") > 0
+    told = [s.mode for s in pick(window(100_000), pool, 100, worth={"small": 4.0}) if not s.audit]
+    assert told.count("small") > 1.5 * even.count("small")
 
 
-def test_novel_and_likely_failures_come_first():
+def test_likely_failures_come_first_and_novel_ones_where_novelty_has_paid():
     pool = failures(range(400), modes=1)
     novelty = {f"i{k:06d}": 1.0 if k < 200 else 0.0 for k in range(400)}
-    chosen = [s for s in pick(window(50_000), pool, 50, novelty=novelty) if not s.audit]
-    assert sum(int(s.interaction_id[1:]) < 200 for s in chosen) >= 36
-    assert np.mean([s.p_failure for s in chosen]) > np.mean([f.probability for f in pool]) + 0.1
+
+    def novel(learnt):
+        chosen = [s for s in pick(window(50_000), pool, 50, novelty=novelty, learnt=learnt) if not s.audit]
+        assert np.mean([s.p_failure for s in chosen]) > np.mean([f.probability for f in pool]) + 0.1
+        return sum(int(s.interaction_id[1:]) < 200 for s in chosen)
+
+    assert novel({"unfamiliar": 3.0}) >= 30 > 20 <= novel({}) + 4
+
+
+def test_what_stands_alone_comes_after_what_many_resemble():
+    texts = [f"my parcel number {k} has still not arrived at my house" for k in range(40)]
+    texts += [f"{chr(97 + k % 26) * 5}{k * 7919} {k * 104729} qx{k * 31}" for k in range(40)]
+    pool = [replace(f, probability=0.6) for f in failures(range(80), inputs=texts, modes=1)]
+    chosen = [s for s in pick(window(50_000), pool, 25, learnt={"failing": 3.0}) if not s.audit]
+    assert sum(int(s.interaction_id[1:]) < 40 for s in chosen) >= 16
+
+
+def test_what_users_told_outweighs_a_sure_model_and_doubt_decides_among_the_rest():
+    pool = [replace(f, probability=0.3) for f in failures(range(200), modes=1)]
+    told = {f"i{k:06d}": 2.0 for k in range(10)}
+    doubt = {f"i{k:06d}": 0.05 if k < 10 else 0.4 if k < 40 else 0.02 for k in range(200)}
+    chosen = [int(s.interaction_id[1:]) for s in pick(window(50_000), pool, 50, told=told, doubt=doubt) if not s.audit]
+    assert sum(k < 10 for k in chosen) >= 7
+    assert sum(10 <= k < 40 for k in chosen) >= 22
+
+
+def test_users_who_complain_less_are_asked_about_as_much_as_their_answers_are_doubtful():
+    pool = [
+        replace(f, probability=0.3, context={"app": "old" if k % 2 else "new"})
+        for k, f in enumerate(failures(range(400), modes=1))
+    ]
+    # Both apps fail alike, but only users of the new one have a button to complain with.
+    told = {f"i{k:06d}": 3.0 if k % 10 == 0 else -0.3 if k % 2 == 0 else -1.0 for k in range(400)}
+    doubt = {f"i{k:06d}": 0.3 for k in range(400)}
+
+    def old(protected):
+        chosen = pick(window(50_000), pool, 100, told=told, doubt=doubt, protected=protected)
+        return sum(s.propensity for s in chosen if not s.audit and int(s.interaction_id[1:]) % 2)
+
+    assert old(["app"]) > 1.5 * old([])
 
 
 def test_the_pool_is_covered_not_just_its_worst_corner():

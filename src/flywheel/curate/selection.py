@@ -1,9 +1,10 @@
 """What to ask people about: the labels that will fix most failures, and a random audit that keeps the estimates honest.
 
-A selection is two samples of one window. The *targeted* one takes one interaction from each of many small strata, with
-a probability in proportion to its value. The *audit* is a simple random sample of the whole window. Every interaction's
-probability of being asked about is known exactly before the draw and recorded with it, so that anything may later be
-estimated by weighting with its inverse (Horvitz and Thompson 1952; Hájek 1971).
+A selection is two samples of one window. The *targeted* one is drawn from the pool of likely failures: several
+strategies (see `strategies`) each say whom they would ask, and what their labels mended before says how much each may
+spend (see `split`). The *audit* is a simple random sample of the whole window. Every interaction's probability of being
+asked about is known exactly before the draw and recorded with it, so that anything may later be estimated by weighting
+with its inverse (Horvitz and Thompson 1952; Hájek 1971).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ibis
@@ -20,38 +21,37 @@ import numpy as np
 
 from flywheel.config import CurateSettings
 from flywheel.curate.near import group_near_duplicates
-from flywheel.curate.space import place
-from flywheel.curate.strata import allocate, partition
+from flywheel.curate.space import surroundings
+from flywheel.curate.split import draw_evenly, mixture, shares_of
+from flywheel.curate.strategies import appeal, chance, lifted
 from flywheel.errors import InvalidConfig
 from flywheel.records import Failure, Selection
 
 __all__ = ["audit_size", "select"]
 
 _LEAST_AUDIT = 0.2
-_EVEN = 0.1
-"""This part of a stratum's draw is uniform, so that no member's probability, and no weight, is extreme."""
-_SHARPNESS = 3.0
-"""Within a cell, where all are alike, the chance is in proportion to value to this power."""
-_REACH = 2
-"""Only so many times the targeted budget of a pool's most valuable groups take part: the rest is left to the audit."""
-_FLOOR = 1e-6
+_NEW = 0.9
+"""From this novelty on the reason says so."""
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Near-duplicates: one of them is asked about, and stands for all."""
+    """Near-duplicates: one of them is asked about, and stands for all. `members` are places in the pool."""
 
-    members: tuple[Failure, ...]
+    members: tuple[int, ...]
     novelty: float
-    value: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Draw:
-    """The targeted ones that came out, and the chance with which each member of the pool would have."""
+    """The targeted ones that came out with how much they are wanted, and the chance that each of the pool had."""
 
-    picked: dict[str, _Group]
+    picked: dict[str, tuple[_Group, float]]
     chances: dict[str, float]
+    wanted: dict[str, dict[str, float]]
+    """The chance under each strategy alone."""
 
 
 def audit_size(budget: int, share: float) -> int:
@@ -76,6 +76,10 @@ def select(
     seed: int,
     vectors: Mapping[str, Sequence[float]] | None = None,
     worth: Mapping[str, float] | None = None,
+    doubt: Mapping[str, float] | None = None,
+    told: Mapping[str, float] | None = None,
+    protected: Sequence[str] = (),
+    learnt: Mapping[str, float] | None = None,
 ) -> list[Selection]:
     """Choose at most `budget` interactions of a window to be labelled: the audit first, then by falling value.
 
@@ -84,10 +88,16 @@ def select(
     were asked about before. `vectors` places the pool's inputs (an embedding by interaction id); without it they are
     placed by their own numbers, fields or words.
 
-    Value is P(failure) × traffic (near-duplicates stand for each other) × (½ + novelty), times what `worth` says a
-    label of its mode is worth (1 where it says nothing: many labels mend what lacks examples, few a flaw). Modes share
-    the targeted budget in proportion to their value; a mode is cut into as many compact parts as it has labels, and one
-    interaction is drawn from each part. What the pool is too small to use goes to the audit.
+    `doubt` is, by interaction id, how undecided the champion is now: ½ − half the margin between its two best answers,
+    ½ where they are equal. `told` is what users and systems said about an answer, in log-odds. Without them the
+    `probability` of a failure stands for both. `worth` says what a label of a mode is worth (1 where it says nothing:
+    many labels mend what lacks examples, few a flaw). Where users of a `protected` context value complain less than
+    others, their chances are raised by what that hides (`strategies.lifted`). `learnt` are the log-weights of the
+    strategies, learnt by `learn_split`; without it each has its usual share.
+
+    Near-duplicates form a group, of which one is asked about. A strategy orders the groups and would ask about the
+    first of them, with a chance that falls softly around the end of its budget; the strategies' chances are mixed, and
+    one systematic sample is drawn from the mixture. What the pool is too small to use goes to the audit.
 
     `propensity` is the probability of being asked about at all, t + (1 − t)·n/(N − m): t is the targeted probability,
     m and n are the targeted and the audit labels, N the interactions that may be asked about. It is exact, because the
@@ -95,7 +105,7 @@ def select(
     are by themselves a simple random sample of n out of N (permanent random numbers, Ohlsson 1995); where one of them
     is also a targeted one, its label is not spent twice but buys one more interaction at random.
 
-    The window stays in the engine (a sort of N rows); the pool costs O(pool · budget) here.
+    The window stays in the engine (a sort of N rows); the pool costs O(pool²) here.
     Raises `InvalidConfig` for a negative budget, or a `window_size` that is not the number of rows of `detected`.
     """
     if budget < 0:
@@ -108,16 +118,23 @@ def select(
         return _everything(eligible, population, candidates)
     generator = _generator(seed, spin)
     spare = budget - audit_size(budget, settings.audit_share)
-    draw = _draw(_cells(candidates, spare, novelty, settings, vectors, worth or {}), generator)
+    known_doubt, heard = _signs(candidates, doubt or {}, told or {})
+    chances = chance(known_doubt, heard, np.asarray([failure.probability for failure in candidates]))
+    if protected:
+        chances = lifted(chances, known_doubt, [str([f.context.get(name) for name in protected]) for f in candidates])
+    groups = _groups(candidates, chances, novelty, settings.near_duplicate)
+    worths = _worths(candidates, groups, chances, known_doubt, heard, vectors, worth or {})
+    draw = _draw(candidates, groups, worths, shares_of(learnt or {}), spare, generator)
     audit = budget - len(draw.picked)
     rest = audit / (population - len(draw.picked))
     known = {failure.interaction_id: failure for failure in candidates}
 
     def chosen(interaction_id: str, p_failure: float | None, why: str, audited: bool = False) -> Selection:
         t = draw.chances.get(interaction_id, 0.0)
-        return _selection(
+        made = _selection(
             interaction_id, min(1.0, t + (1 - t) * rest), audited, why, p_failure, known.get(interaction_id)
         )
+        return replace(made, wanted=draw.wanted.get(interaction_id, {}))
 
     in_order = _in_random_order(eligible, budget, generator)
     audits = [
@@ -128,20 +145,75 @@ def select(
     others = [(i, p) for i, p in in_order[audit:] if i not in draw.picked][:doubles]
     extra = [chosen(i, p, "drawn at random in place of an audit label that was wanted anyway") for i, p in others]
     asked = {selection.interaction_id for selection in audits}
-    best_first = sorted(draw.picked.items(), key=lambda pick: (-pick[1].value, pick[0]))
-    targeted = [chosen(i, known[i].probability, _why(known[i], group)) for i, group in best_first if i not in asked]
+    best_first = sorted(draw.picked.items(), key=lambda pick: (-pick[1][1], pick[0]))
+    targeted = [
+        chosen(i, known[i].probability, _why(known[i], group)) for i, (group, _) in best_first if i not in asked
+    ]
     return audits + targeted + extra
 
 
-def _draw(cells: Sequence[Sequence[_Group]], generator: np.random.Generator) -> _Draw:
-    """Take one interaction of each cell, and note the chance that each member of the pool had."""
-    draw = _Draw({}, {})
-    for cell in cells:
-        shares = _shares(cell)
-        group = cell[int(generator.choice(len(cell), p=shares))]
-        draw.picked[group.members[int(generator.integers(len(group.members)))].interaction_id] = group
-        for share, near in zip(shares, cell, strict=True):
-            draw.chances.update((member.interaction_id, float(share) / len(near.members)) for member in near.members)
+def _signs(candidates: Sequence[Failure], doubt: Mapping[str, float], told: Mapping[str, float]) -> tuple[Array, Array]:
+    """Doubt (NaN where there is none) and what was told, in the order of the pool."""
+    ids = [failure.interaction_id for failure in candidates]
+    return (
+        np.asarray([doubt.get(i, math.nan) for i in ids], dtype=np.float64),
+        np.asarray([told.get(i, 0.0) for i in ids], dtype=np.float64),
+    )
+
+
+def _worths(
+    candidates: Sequence[Failure],
+    groups: Sequence[_Group],
+    chances: Array,
+    doubt: Array,
+    told: Array,
+    vectors: Mapping[str, Sequence[float]] | None,
+    worth: Mapping[str, float],
+) -> dict[str, Array]:
+    """What each strategy thinks of each group: of its likeliest failure, times what one label there stands for."""
+    if not groups:
+        return {}
+    inputs: list[Any] = [failure.input for failure in candidates]
+    if vectors is not None:
+        inputs = [list(map(float, vectors[failure.interaction_id])) for failure in candidates]
+    first = np.asarray([group.members[0] for group in groups])
+    factor = [worth.get(candidates[k].mode or "", 1.0) for k in first]
+    size = np.asarray([len(group.members) for group in groups], dtype=np.float64)
+    return appeal(
+        chances[first],
+        doubt[first],
+        told[first],
+        surroundings(inputs, chances)[first],
+        np.asarray([group.novelty for group in groups]),
+        np.asarray(factor) * np.sqrt(size),
+    )
+
+
+def _draw(
+    candidates: Sequence[Failure],
+    groups: Sequence[_Group],
+    worths: Mapping[str, Array],
+    shares: Mapping[str, float],
+    budget: int,
+    generator: np.random.Generator,
+) -> _Draw:
+    """Draw the targeted ones: a systematic sample of the groups, mode by mode, and one member of each at random."""
+    draw = _Draw({}, {}, {})
+    if not groups or budget <= 0:
+        return draw
+    ids = [failure.interaction_id for failure in candidates]
+    chances, alone = mixture(worths, shares, budget)
+    best = worths["failing"]
+    order = sorted(range(len(groups)), key=lambda k: (candidates[groups[k].members[0]].mode or "", -best[k], k))
+    for place in draw_evenly(chances[order], generator):
+        group = groups[order[place]]
+        drawn = group.members[int(generator.integers(len(group.members)))]
+        draw.picked[ids[drawn]] = (group, float(best[order[place]]))
+    for k, group in enumerate(groups):
+        size = len(group.members)
+        for member in group.members:
+            draw.chances[ids[member]] = float(chances[k]) / size
+            draw.wanted[ids[member]] = {name: round(float(q[k]) / size, 6) for name, q in alone.items()}
     return draw
 
 
@@ -175,7 +247,7 @@ def _why(failure: Failure, group: _Group) -> str:
         parts.append(max(failure.evidence, key=lambda evidence: evidence.weight).detail)
     if len(group.members) > 1:
         parts.append(f"{len(group.members)} alike")
-    if group.novelty > 0.9:
+    if group.novelty > _NEW:
         parts.append("unlike anything learnt so far")
     return "; ".join(part for part in parts if part)
 
@@ -212,63 +284,19 @@ def _candidates(eligible: Any, pool: Sequence[Failure], exclude: Collection[str]
     return [by_id[interaction_id] for interaction_id in sorted(present["id"].to_pylist())]
 
 
-def _cells(
-    candidates: Sequence[Failure],
-    budget: int,
-    novelty: Mapping[str, float],
-    settings: CurateSettings,
-    vectors: Mapping[str, Sequence[float]] | None,
-    worth: Mapping[str, float],
-) -> list[list[_Group]]:
-    """Cut the pool into at most `budget` cells; one interaction of each will be asked about."""
-    if not candidates or budget <= 0:
-        return []
-    modes: defaultdict[str, list[_Group]] = defaultdict(list)
-    places: dict[str, int] = {failure.interaction_id: i for i, failure in enumerate(candidates)}
-    if vectors is not None:
-        points = np.asarray([vectors[failure.interaction_id] for failure in candidates], dtype=np.float64)
-    else:
-        points = place([failure.input for failure in candidates])
-    groups = _groups(candidates, novelty, settings.near_duplicate, worth)
-    groups.sort(key=lambda group: -group.value)
-    for group in groups[: _REACH * budget]:
-        modes[group.members[0].mode or ""].append(group)
-    names = sorted(modes)
-    given = allocate(
-        budget, [sum(g.value for g in modes[name]) for name in names], [len(modes[name]) for name in names]
-    )
-    cells: list[list[_Group]] = []
-    for name, parts in zip(names, given, strict=True):
-        if parts == 0:
-            continue
-        inside = modes[name]
-        where = points[[places[group.members[0].interaction_id] for group in inside]]
-        of = partition(where, np.asarray([group.value for group in inside]), parts)
-        cells.extend([inside[i] for i in np.flatnonzero(of == cell)] for cell in range(parts))
-    return cells
-
-
 def _groups(
-    candidates: Sequence[Failure], novelty: Mapping[str, float], threshold: float, worth: Mapping[str, float]
+    candidates: Sequence[Failure], chances: Array, novelty: Mapping[str, float], threshold: float
 ) -> list[_Group]:
     """Join near-duplicates, the most likely failure of each group first: it gives the group its mode and place."""
-    together: defaultdict[int, list[Failure]] = defaultdict(list)
-    roots = group_near_duplicates([failure.input for failure in candidates], threshold)
-    for root, failure in zip(roots, candidates, strict=True):
-        together[root].append(failure)
+    together: defaultdict[int, list[int]] = defaultdict(list)
+    for place, root in enumerate(group_near_duplicates([failure.input for failure in candidates], threshold)):
+        together[root].append(place)
     groups = []
     for members in together.values():
-        members.sort(key=lambda failure: (-failure.probability, failure.interaction_id))
-        new = max(novelty.get(member.interaction_id, 0.0) for member in members)
-        traffic = sum(member.probability for member in members)
-        factor = worth.get(members[0].mode or "", 1.0)
-        groups.append(_Group(tuple(members), new, max(_FLOOR, factor * traffic * (0.5 + new))))
+        members.sort(key=lambda place: (-chances[place], place))
+        new = max(novelty.get(candidates[place].interaction_id, 0.0) for place in members)
+        groups.append(_Group(tuple(members), new))
     return groups
-
-
-def _shares(cell: Sequence[_Group]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = np.asarray([group.value for group in cell]) ** _SHARPNESS
-    return np.asarray((1 - _EVEN) * values / values.sum() + _EVEN / len(cell))
 
 
 def _in_random_order(eligible: Any, limit: int, generator: np.random.Generator) -> list[tuple[str, float | None]]:

@@ -1,4 +1,4 @@
-"""Where inputs lie, so that a selection can spread over them: one row of numbers an input, near means alike."""
+"""How alike inputs are, and how much of what matters lies around each: without labels, for any kind of input."""
 
 from __future__ import annotations
 
@@ -8,22 +8,65 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["place"]
+__all__ = ["place", "surroundings"]
 
-_WIDTH = 48
 _TABULAR = 32
 """A vector with fewer numbers is a row of features, each with a scale of its own; a longer one has one scale."""
+_NEIGHBOURS = 10
+_WIDTH = 0.35
+"""Likeness of vectors falls to 1/e at this share of their median squared distance."""
+_ROWS = 1024
+_TERMS = 2**15
 
 
-def place(inputs: Sequence[Any]) -> NDArray[np.float64]:
-    """Place n inputs: n × d, d at most 48, the same inputs always in the same place.
+def surroundings(inputs: Sequence[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean, over the ten nearest others, of likeness (0 to 1) times their weight, for each of n inputs.
 
-    Numbers are scaled and, when there are many, projected at random (Johnson and Lindenstrauss 1984); fields become
-    one-hot columns; texts become hashed n-grams; the wide matrices are reduced by a truncated SVD.
+    An input that stands alone has next to nothing around it. Texts are alike by their words and letter n-grams,
+    vectors and records by their distance. O(n²), a block of rows at a time.
+    """
+    n = len(inputs)
+    if n < 2:
+        return np.zeros(n)
+    points = place(inputs)
+    found = np.empty(n)
+    kept = min(_NEIGHBOURS, n - 1)
+    likeness = _by_words if hasattr(points, "tocsr") else _by_distance(points)
+    for start in range(0, n, _ROWS):
+        rows = np.arange(start, min(n, start + _ROWS))
+        alike = likeness(points, rows)
+        alike[np.arange(len(rows)), rows] = 0.0
+        alike *= weights[None, :]
+        found[rows] = np.partition(alike, n - kept, axis=1)[:, n - kept :].mean(axis=1)
+    return found
+
+
+def _by_words(points: Any, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray((points[rows] @ points.T).toarray(), dtype=np.float64)
+
+
+def _by_distance(points: NDArray[np.float64]) -> Any:
+    square = (points**2).sum(axis=1)
+    some = np.arange(0, len(points), max(1, len(points) // 500))
+    apart = square[some][:, None] + square[some][None, :] - 2 * points[some] @ points[some].T
+    positive = apart[apart > 1e-9]
+    width = _WIDTH * float(np.median(positive)) if len(positive) else 1.0
+
+    def likeness(points: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        distance = square[rows][:, None] + square[None, :] - 2 * points[rows] @ points.T
+        return np.asarray(np.exp(-np.maximum(distance, 0.0) / width))
+
+    return likeness
+
+
+def place(inputs: Sequence[Any]) -> Any:
+    """Place n inputs: n × d floats, or for texts a sparse matrix of hashed n-grams whose rows have length 1.
+
+    Numbers are scaled, fields become one-hot columns. Whatever is neither is read as text.
     """
     rows = [_flat(value) for value in inputs]
     if rows and all(row is not None and len(row) == len(rows[0] or ()) for row in rows):
-        return _project(_scaled(np.asarray(rows, dtype=np.float64)))
+        return _scaled(np.asarray(rows, dtype=np.float64))
     if inputs and all(isinstance(value, Mapping) for value in inputs):
         return _fields(inputs)
     return _texts([value if isinstance(value, str) else _words(value) for value in inputs])
@@ -47,20 +90,13 @@ def _scaled(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(centred / (float(centred.std()) or 1.0))
 
 
-def _project(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    if matrix.shape[1] <= 2 * _WIDTH:
-        return matrix
-    directions = np.random.default_rng(0).standard_normal((matrix.shape[1], _WIDTH)) / np.sqrt(_WIDTH)
-    return np.asarray(matrix @ directions)
-
-
 def _fields(inputs: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.preprocessing import MaxAbsScaler
 
     leaves = [dict(_leaves("", value)) for value in inputs]
     matrix = MaxAbsScaler().fit_transform(DictVectorizer(dtype=np.float64).fit_transform(leaves))
-    return _reduced(matrix)
+    return np.asarray(matrix.toarray(), dtype=np.float64)
 
 
 def _leaves(path: str, value: Any) -> list[tuple[str, float | str]]:
@@ -73,24 +109,18 @@ def _leaves(path: str, value: Any) -> list[tuple[str, float | str]]:
     return [(path, _words(value))]
 
 
-def _texts(texts: Sequence[str]) -> NDArray[np.float64]:
+def _texts(texts: Sequence[str]) -> Any:
+    from scipy.sparse import hstack
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
     if not texts:
         return np.zeros((0, 1))
-    counts = HashingVectorizer(
-        n_features=2**14, analyzer="char_wb", ngram_range=(2, 4), norm=None, alternate_sign=False
-    )
-    return _reduced(TfidfTransformer(sublinear_tf=True).fit_transform(counts.transform(texts)))
-
-
-def _reduced(matrix: Any) -> NDArray[np.float64]:
-    from sklearn.decomposition import TruncatedSVD
-
-    width = min(_WIDTH, matrix.shape[0] - 1, matrix.shape[1] - 1)
-    if width < 2:
-        return np.asarray(matrix.toarray(), dtype=np.float64)
-    return np.asarray(TruncatedSVD(width, random_state=0).fit_transform(matrix), dtype=np.float64)
+    word = r"(?u)\b\w+\b"
+    halves = []
+    for ways in ({"ngram_range": (1, 2), "token_pattern": word}, {"analyzer": "char_wb", "ngram_range": (2, 4)}):
+        counts = HashingVectorizer(n_features=_TERMS, norm=None, alternate_sign=False, **ways).transform(texts)
+        halves.append(TfidfTransformer(sublinear_tf=True).fit_transform(counts))
+    return (hstack(halves) * np.sqrt(0.5)).tocsr()
 
 
 def _words(value: Any) -> str:

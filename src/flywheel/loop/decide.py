@@ -12,6 +12,7 @@ from typing import Any
 
 from flywheel import measure, prove
 from flywheel.loop.turn import Turn, Workshop
+from flywheel.loop.wanted import split_after, split_before
 from flywheel.ports import Model
 from flywheel.prove.opening import open_gate
 from flywheel.records import Candidate, Check, Example, Release, Verdict, from_dict, to_dict
@@ -224,6 +225,7 @@ def step_measure(work: Turn) -> dict[str, Any]:
     shop, spin, verdict = work.shop, work.spin, _verdict(work)
     released = work.docs["release"]["released"] is not None
     judged = []
+    split = split_before(work)
     if work.docs["train"]["candidate"] is not None:
         found, rival = _pairs(work)
         this_spin = {p.example.id: p for p in found if p.example.spin == spin.number and rival != _NOTHING}
@@ -237,6 +239,7 @@ def step_measure(work: Turn) -> dict[str, Any]:
             )
             for pair in this_spin.values()
         ]
+        split = split_after(work, list(this_spin.values()))
     receipt = measure.receipt(
         judged,
         spin=spin.number,
@@ -251,7 +254,7 @@ def step_measure(work: Turn) -> dict[str, Any]:
         settings=shop.config.value,
     )
     work.spin = replace(work.spin, receipt=receipt)
-    return {"receipt": to_dict(receipt)}
+    return {"receipt": to_dict(receipt), "split": split}
 
 
 def _per_year(work: Turn) -> float:

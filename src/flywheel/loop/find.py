@@ -9,6 +9,7 @@ from typing import Any
 from flywheel import curate, diagnose, mine, prove
 from flywheel.loop.survey import Survey, survey
 from flywheel.loop.turn import Turn, kth_largest
+from flywheel.loop.wanted import champion_doubts, heard, offers, split_before
 from flywheel.records import Mode, Selection, from_dict, to_dict
 
 __all__ = ["step_diagnose", "step_mine", "step_observe", "step_select", "step_sync"]
@@ -221,6 +222,10 @@ def step_select(work: Turn) -> dict[str, Any]:
             spin=spin.number,
             seed=spin.seed,
             worth=following.shares,
+            doubt=champion_doubts(work, work.pool),
+            told=heard(work, work.pool),
+            protected=shop.config.product.protected,
+            learnt=split_before(work),
         )
         interactions = {seen.id: seen for seen in work.snapshot.fetch([c.interaction_id for c in chosen])}
         queue.fill(_with_suggestions(work, chosen, interactions), interactions.values(), spin.number)
@@ -236,6 +241,7 @@ def step_select(work: Turn) -> dict[str, Any]:
         "second_looks": dict(zip(asked_again, (example.id for example in again), strict=True)),
         "asked": len(chosen) + len(doubted),
         "audit": sum(c.audit for c in chosen),
+        **offers(work, chosen),
     }
 
 
