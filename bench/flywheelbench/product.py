@@ -18,7 +18,7 @@ from flywheel.records import ReviewItem, Spin
 
 __all__ = ["ABLATIONS", "Product"]
 
-LOOKS = ("levels", "monitor", "performance")
+LOOKS = ("levels", "monitor")
 """The sides from which a spin looks at its window here. The others report and decide nothing; what they cost is
 measured apart (`--all-looks`)."""
 

@@ -14,6 +14,8 @@ from flywheel.records import Dataset
 __all__ = ["agreement", "compare_latency"]
 
 _ROUNDS, _MORE = 15, 60
+_FEW, _ENOUGH = 3, 0.25
+"""So many rounds, and so many seconds, are enough where nothing looks slow."""
 _SECONDS = 0.0005
 """A timed batch repeats until it takes this long: above the clock's grain, below the time slice of a busy machine."""
 _PATIENCE = 3.0
@@ -37,8 +39,8 @@ def compare_latency(champion: Model, candidate: Model, inputs: Sequence[Any]) ->
     """Milliseconds an input of each, on the same batch of 64 to 512.
 
     The two take turns and each keeps its best round: other work on the machine only ever makes a round slower, so the
-    best is the fairest, and taking turns spreads a slow moment over both. When the candidate seems slower by half or
-    more, further rounds have to confirm it.
+    best is the fairest, and taking turns spreads a slow moment over both. Once a few rounds have taken a quarter of a
+    second they are enough; when the candidate seems slower by half or more, further rounds have to confirm it.
     """
     batch = list(inputs)
     if not batch:
@@ -53,7 +55,9 @@ def compare_latency(champion: Model, candidate: Model, inputs: Sequence[Any]) ->
     best = [float("inf"), float("inf")]
     began = time.perf_counter()
     for turn in range(_ROUNDS + _MORE):
-        if turn >= _ROUNDS and (best[1] < 1.5 * best[0] or time.perf_counter() - began > _PATIENCE):
+        spent = time.perf_counter() - began
+        enough = turn >= _ROUNDS or (turn >= _FEW and spent > _ENOUGH)
+        if enough and (best[1] < 1.5 * best[0] or spent > _PATIENCE):
             break
         for side, model in enumerate((champion, candidate)):
             best[side] = min(best[side], _seconds(model, batch, repeats[side]) / repeats[side])
