@@ -1,5 +1,7 @@
 """What the text trainer says without an example is what it would say had it never seen it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,42 +61,58 @@ def test_cross_fit_and_placebo_are_those_of_training_again():
     close(placebo(text.make_trainer(), data(made), fresh, seed=1), placebo(Plain(), data(made), fresh, seed=1), 0.02)
 
 
-@pytest.mark.parametrize("exact", [True, False], ids=["every text a landmark", "landmarks"])
-def test_unlearnt_rows_leave_no_trace(exact):
+def test_unlearnt_rows_leave_no_trace():
     """The closed form against a machine solved without the rows: weights, and left-out answers of groups."""
     made = examples(60)
-    texts = [e.input for e in made]
     rng = np.random.default_rng(1)
     targets, weights = rng.normal(size=(60, 3)), rng.uniform(0.5, 2, 60)
-    ngrams, rows = Ngrams.learn(texts)
-    span = None if exact else np.arange(0, 60, 3)
-    landmarks = text_machine.Landmarks(ngrams, rows if exact else rows[span])
-    kernel = landmarks.kernel(rows)
-    solved = text_machine.Solved(landmarks, kernel, targets, weights, span)
+    ngrams, rows = Ngrams.learn([e.input for e in made])
+    landmarks = text_machine.Landmarks(ngrams, rows.astype(np.float64))
+    kernel = landmarks.kernel(rows.astype(np.float64))
+    solved = text_machine.Solved(landmarks, kernel, targets, weights)
     gone, group, single = np.array([1, 2, 4, 50]), np.array([7, 8]), np.array([10])
     said, left_out = solved.without(gone, [group, single])
 
     def refit(away):
         kept = np.setdiff1d(np.arange(60), away)
-        if exact:
-            ridge = kernel[np.ix_(kept, kept)] + np.diag(text_machine.PENALTY / weights[kept])
-            whole = np.zeros((60, 3))
-            whole[kept] = np.linalg.solve(ridge, targets[kept])
-            return whole
-        normal = solved.normal - kernel[away].T @ (kernel[away] * weights[away, None])
-        return np.linalg.solve(normal, kernel[kept].T @ (weights[kept, None] * targets[kept]))
+        ridge = kernel[np.ix_(kept, kept)] + np.diag(text_machine.PENALTY / weights[kept])
+        whole = np.zeros((60, 3))
+        whole[kept] = np.linalg.solve(ridge, targets[kept])
+        return whole
 
-    np.testing.assert_allclose(said, refit(gone), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(said, refit(gone), rtol=1e-6, atol=1e-9)
     for at, held in ((slice(0, 2), group), (slice(2, 3), single)):
-        np.testing.assert_allclose(
-            left_out[at], kernel[held] @ refit(np.concatenate([gone, held])), rtol=1e-4, atol=1e-4
-        )
+        wanted = kernel[held] @ refit(np.concatenate([gone, held]))
+        np.testing.assert_allclose(left_out[at], wanted, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_above_the_limit_a_linear_machine_learns_the_same(task, monkeypatch, tmp_path):
+    made = examples(200)
+    if task == "regression":
+        made = [replace(e, label=float(e.label[1])) for e in made]
+    exact = text.make_trainer(task).fit(data(made[:150]))
+    monkeypatch.setattr(text, "EXACT", 100)
+    trainer = text.make_trainer(task)
+    model = trainer.fit(data(made[:150]))
+    asked = [e.input for e in made[150:]]
+    truth = [e.label for e in made[150:]]
+    if task == "regression":
+        assert np.corrcoef(model.predict(asked).outputs, exact.predict(asked).outputs)[0, 1] > 0.7
+    else:
+        right = [
+            np.mean([a == b for a, b in zip(m.predict(asked).outputs, truth, strict=True)]) for m in (model, exact)
+        ]
+        assert right[0] > right[1] - 0.1 > 0.4
+    assert trainer.crossfit(data(made[:150]), [(frozenset(), made[:1])]) is None
+    trainer.save(model, tmp_path)
+    assert text.make_trainer(task).load(tmp_path).predict(asked).outputs == model.predict(asked).outputs
 
 
 def test_left_out_labels_do_not_show_through():
     """A class that only the left-out fold knows is not known to its model; a label that lies changes nothing."""
     made = examples()
-    odd = [e if e.fold else Example(**{**{f: getattr(e, f) for f in e.__slots__}, "label": "odd"}) for e in made]
+    odd = [e if e.fold else replace(e, label="odd") for e in made]
     gone, asked = frozenset(e.id for e in made if e.fold == 0), [e for e in made if e.fold == 0]
     (truth,) = text.make_trainer().crossfit(data(made), [(gone, asked)])
     (lie,) = text.make_trainer().crossfit(data(odd), [(gone, asked)])

@@ -21,9 +21,9 @@ Array = NDArray[Any]
 
 _WORDS = (1, 2)
 """Runs of so many words."""
-_LETTERS = (2, 3, 4)
+_LETTERS = (1, 2, 3, 4)
 """Runs of so many characters inside a word, its borders included."""
-_WORD_SHARE = 0.35
+_WORD_SHARE = 0.12
 """Of the similarity of two texts, so much comes from words, the rest from runs of characters."""
 _BITS = 44
 """Of a hash; the rest of 64 bits holds the row."""

@@ -11,34 +11,34 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from flywheel.errors import CorruptStore, InvalidConfig
 from flywheel.ports import Model, Predictions
 from flywheel.records import Dataset, Example
 from flywheel.train import files
-from flywheel.train.confidence import Confidence, fit_confidence
-from flywheel.train.ngrams import Ngrams
 from flywheel.train.targets import TASKS, Targets, label_key, targets_of
-from flywheel.train.text_machine import Landmarks, Solved, TextMachine, solve
+from flywheel.train.text_certainty import Certainty, fit_certainty
+from flywheel.train.text_linear import LinearMachine, fit_linear
+from flywheel.train.text_machine import EXACT, Solved, TextMachine, solve
 from flywheel.train.threads import threads
 
 __all__ = ["TextModel", "TextTrainer", "make_trainer", "text_of"]
 
 _CALIBRATION = 1500
-"""Confidence is fitted on about so many held-out answers."""
-_FORM = "landmarks"
-_EXPECTED = 20.0
-"""The temperature factor that least-squares scores of short texts usually need."""
+"""Certainty is fitted on about so many held-out answers."""
 
 
-def make_trainer(task: str = "classification") -> TextTrainer:
-    """Make the `text` trainer, for a classification or a regression."""
+def make_trainer(task: str = "classification", outside: str = "") -> TextTrainer:
+    """Make the `text` trainer, for a classification or a regression.
+
+    `outside` is the label that stands for "none of these"; left empty, such a class is found where there is one (see
+    `flywheel.train.outside`).
+    """
     if task not in TASKS:
         raise InvalidConfig(
             f"the text trainer learns {' or '.join(TASKS)}, not {task!r}. Give train.trainer one that can"
         )
-    return TextTrainer(task)
+    return TextTrainer(task, outside)
 
 
 def text_of(value: Any) -> str:
@@ -65,68 +65,84 @@ class TextModel:
     A text without any known n-gram is like nothing: it gets the most frequent class with low confidence.
     """
 
-    machine: TextMachine
+    machine: TextMachine | LinearMachine
     labels: tuple[Any, ...]
-    confidence: Confidence
+    certainty: Certainty
 
     def predict(self, inputs: Sequence[Any]) -> Predictions:
         """Answer a batch; time grows with the number of characters, and with the number of texts learnt from."""
         with threads(1):
-            return _said(self.machine.scores([text_of(value) for value in inputs]), self.labels, self.confidence)
+            return _said(self.machine.scores([text_of(value) for value in inputs]), self.labels, self.certainty)
+
+    def unlike(self, inputs: Sequence[Any]) -> NDArray[np.float64]:
+        """The probability, 0 to 1, that each input belongs to none of the classes that were taught."""
+        with threads(1):
+            scores = self.machine.scores([text_of(value) for value in inputs])
+        column = self.certainty.outside.column
+        return self.certainty.unlike(scores) if column < 0 else self.certainty.shares(scores)[:, column]
 
 
-def _said(scores: NDArray[Any], labels: tuple[Any, ...], confidence: Confidence) -> Predictions:
+def _said(scores: NDArray[Any], labels: tuple[Any, ...], certainty: Certainty) -> Predictions:
     if not labels:
         return Predictions([float(f"{value:.10g}") for value in scores[:, 0]])  # alone as in a batch, to the last digit
-    return confidence.answer(confidence.shares(scores), labels)
+    return certainty.answer(scores, labels)
 
 
 class TextTrainer:
     """Learns from strings and chats; see `flywheel.train.text_machine` for the method.
 
-    Confidence is calibrated on what the machine would have said of each text without it and its near-duplicates.
+    Certainty is calibrated on what the machine would have said of each text without it and its near-duplicates.
     """
 
     name = "text"
 
-    def __init__(self, task: str = "classification") -> None:
+    def __init__(self, task: str = "classification", outside: str = "") -> None:
         self.task = task
+        self.outside = outside
         self._last: tuple[str, _Lesson] | None = None
 
     def fit(self, dataset: Dataset, base: Model | None = None, seed: int = 0) -> TextModel:
-        """Learn from a dataset; `base` is not used (the problem has one solution). Above 4,000 texts the seed chooses
-        which of them the others are compared with."""
+        """Learn from a dataset; `base` is not used (the problem has one solution). Above 5,000 texts the seed orders
+        the solver's passes."""
         with threads(1):
-            lesson = self._lesson(dataset, seed)
-            weights, offset, labels, confidence = lesson.without(frozenset())
+            targets = targets_of(dataset, self.task)
+            if len(targets.y) > EXACT:
+                texts = [text_of(e.input) for e in dataset.examples]
+                linear, certainty = fit_linear(texts, targets, seed, self.outside)
+                return TextModel(linear, targets.labels, certainty)
+            lesson = self._lesson(dataset, targets)
+            weights, offset, labels, certainty = lesson.without(frozenset())
         exact = lesson.solved.landmarks.rows.dtype  # float32 for scores of classes, float64 for numbers
         machine = TextMachine(lesson.solved.landmarks, weights.astype(exact), offset.astype(exact))
-        return TextModel(machine, labels, confidence)
+        return TextModel(machine, labels, certainty)
 
     def crossfit(
         self, dataset: Dataset, turns: Sequence[tuple[Collection[str], Sequence[Example]]], *, seed: int = 0
     ) -> list[Predictions] | None:
         """Answer each turn, `(ids left out, examples asked)`, as a fit without those examples would: by unlearning
-        them from the one solution. None when a turn leaves nothing to learn from."""
+        them from the one solution. None when a turn leaves nothing to learn from, and above 5,000 texts."""
         with threads(1):
-            lesson = self._lesson(dataset, seed)
+            targets = targets_of(dataset, self.task)
+            if len(targets.y) > EXACT:
+                return None
+            lesson = self._lesson(dataset, targets)
             if any(not lesson.remains(gone) for gone, _ in turns):
                 return None
             said = []
             for gone, asked in turns:
-                weights, offset, labels, confidence = lesson.without(gone)
-                said.append(_said(lesson.kernel(asked) @ weights + offset, labels, confidence))
+                weights, offset, labels, certainty = lesson.without(gone)
+                said.append(_said(lesson.kernel(asked) @ weights + offset, labels, certainty))
         return said
 
-    def _lesson(self, dataset: Dataset, seed: int) -> _Lesson:
+    def _lesson(self, dataset: Dataset, targets: Targets) -> _Lesson:
         """The solution for a dataset; the last one is kept, since a fit and its cross-fit follow each other."""
-        targets = targets_of(dataset, self.task)
         texts = [text_of(e.input) for e in dataset.examples]
-        told = (texts, [label_key(e.label) for e in dataset.examples], targets.weights.tolist(), targets.groups)
-        key = hashlib.sha256(repr((self.task, seed, [e.id for e in dataset.examples], *told)).encode()).hexdigest()
+        ids = [e.id for e in dataset.examples]
+        told = (self.task, ids, texts, [label_key(e.label) for e in dataset.examples])
+        key = hashlib.sha256(repr((*told, targets.weights.tolist(), targets.groups)).encode()).hexdigest()
         last = self._last
         if last is None or last[0] != key:
-            last = (key, _Lesson([e.id for e in dataset.examples], texts, targets, seed))
+            last = (key, _Lesson(ids, texts, targets, self.outside))
             self._last = last
         return last[1]
 
@@ -136,44 +152,39 @@ class TextTrainer:
             raise InvalidConfig(
                 f"the text trainer cannot save a {type(model).__name__}; save it with the trainer that made it"
             )
-        rows = model.machine.landmarks.rows
-        facts = {"labels": list(model.labels), "confidence": model.confidence.facts(), "form": _FORM}
-        parts = {
-            "weights": model.machine.weights, "offset": model.machine.offset,
-            "keys": model.machine.landmarks.ngrams.keys,
-            "data": rows.data, "indices": rows.indices.astype(np.int32), "indptr": rows.indptr.astype(np.int32),
-        }  # fmt: skip
+        form, parts = model.machine.parts()
+        facts = {"labels": list(model.labels), "certainty": model.certainty.facts(), "form": form}
         files.write(folder, self.name, facts, parts)
 
     def load(self, folder: Path) -> TextModel:
         """Bring back what `save` wrote: arrays only, no other type is trusted."""
         facts, parts = files.read(folder, self.name)
-        if facts.get("form") != _FORM:
+        forms: dict[Any, type[TextMachine] | type[LinearMachine]] = {
+            "landmarks": TextMachine, "linear": LinearMachine,
+        }  # fmt: skip
+        form = facts.get("form")
+        if form not in forms:
             raise CorruptStore(
-                f"{folder} holds a text model of form {facts.get('form')!r}, and this version reads {_FORM!r}. "
+                f"{folder} holds a text model of form {form!r}, and this version reads {' or '.join(forms)}. "
                 f"Train it again"
             )
-        keys = parts["keys"]
-        rows = sparse.csr_matrix(
-            (parts["data"], parts["indices"], parts["indptr"]), shape=(len(parts["indptr"]) - 1, len(keys))
-        )
-        machine = TextMachine(Landmarks(Ngrams(keys), rows), parts["weights"], parts["offset"])
-        return TextModel(machine, tuple(facts["labels"]), Confidence(*facts["confidence"]))
+        return TextModel(forms[form].of(parts), tuple(facts["labels"]), Certainty.of(facts["certainty"]))
 
 
 class _Lesson:
     """A dataset, solved; and what remains of it without some examples."""
 
-    def __init__(self, ids: Sequence[str], texts: Sequence[str], targets: Targets, seed: int) -> None:
+    def __init__(self, ids: Sequence[str], texts: Sequence[str], targets: Targets, outside: str) -> None:
         self.row = {name: row for row, name in enumerate(ids)}
         self.texts = texts
         self.targets = targets
+        self.outside = outside
         self.aims = (
             (targets.y[:, None] == np.arange(len(targets.labels))).astype(np.float64)
             if targets.labels
             else np.column_stack([targets.y, np.ones(len(targets.y))])
         )
-        self.solved: Solved = solve(texts, self.aims, targets.weights, seed, exact=not targets.labels)
+        self.solved: Solved = solve(texts, self.aims, targets.weights, exact=not targets.labels)
         numbers: dict[str, list[int]] = {}
         for row, group in enumerate(targets.groups):
             numbers.setdefault(group, []).append(row)
@@ -188,27 +199,33 @@ class _Lesson:
         kept[[self.row[name] for name in gone if name in self.row]] = False
         return kept
 
-    def without(self, gone: Collection[str]) -> tuple[NDArray[Any], NDArray[Any], tuple[Any, ...], Confidence]:
+    def without(self, gone: Collection[str]) -> tuple[NDArray[Any], NDArray[Any], tuple[Any, ...], Certainty]:
         """Landmarks' weights, offset, labels and confidence of a machine that has not seen the examples `gone`."""
         kept = self._kept(gone)
         groups = [rows[kept[rows]] for rows in self.groups]
         groups = [rows for rows in groups if len(rows)]
-        step = max(1, int(kept.sum()) // _CALIBRATION)
-        groups = groups[::step]
         away = np.flatnonzero(~kept)
         t = self.targets
         if not t.labels:
             solution, _ = self.solved.without(away, [])
             mean = float(np.average(t.y[kept], weights=t.weights[kept]))
-            return solution[:, :1] - mean * solution[:, 1:], np.array([mean]), (), Confidence()
+            return solution[:, :1] - mean * solution[:, 1:], np.array([mean]), (), Certainty()
         seen = np.flatnonzero(np.bincount(t.y[kept], weights=t.weights[kept], minlength=len(t.labels)) > 0)
         labels = tuple(t.labels[i] for i in seen)
-        solution, left_out = self.solved.without(away, groups)
-        rows = np.concatenate(groups)
         place = np.full(len(t.labels), -1)
         place[seen] = np.arange(len(seen))
-        confidence = fit_confidence(left_out[:, seen], place[t.y[rows]], t.weights[rows], expected=_EXPECTED)
-        return solution[:, seen], np.zeros(len(seen)), labels, confidence
+        classes = [np.flatnonzero(kept & (t.y == c)) for c in seen] if len(seen) > 2 else []
+        solution, left_out = self.solved.without(away, [*groups, *classes])
+        rows = np.concatenate(groups)
+        strange = np.zeros((len(t.y), len(seen)))
+        if classes:
+            strange[np.concatenate(classes)] = left_out[len(rows) :, seen]
+        known = place[t.y[rows]] >= 0
+        rows, held_out = rows[known], left_out[: len(rows)][known][:, seen]
+        certainty = fit_certainty(
+            held_out, place[t.y[rows]], t.weights[rows], labels, strange[rows] if classes else None, self.outside
+        )
+        return solution[:, seen], np.zeros(len(seen)), labels, certainty
 
     def kernel(self, asked: Sequence[Example]) -> NDArray[Any]:
         """Likeness of examples to the landmarks: remembered for those in the dataset."""

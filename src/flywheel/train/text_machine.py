@@ -7,13 +7,13 @@ closed form, and so have its answers with some examples left out: a block B of r
 alpha - G[:, B] @ inv(G[B, B]) @ alpha[B], where G = inv(K + penalty / weights). Exact, at |B| steps of n × |B|, so
 cross-fitting and calibration cost little beside the one fit (Cawley & Talbot 2003; Rifkin & Lippert 2007).
 
-Up to `EXACT` texts every text is a landmark. Above, a random subset spans the solution (Nystroem; Williams & Seeger
-2001) and the same holds with the normal equations in place of K: unlearning subtracts the rows' share of them.
+Every text is a landmark, so time grows with the cube of their number: up to `EXACT` texts. A subset of landmarks
+(Nystroem) was tried for more and lost to `flywheel.train.text_linear` (`bench/text_learner.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +29,8 @@ __all__ = ["EXACT", "Landmarks", "Solved", "TextMachine", "solve"]
 
 Array = NDArray[Any]
 
-EXACT = 4000
-"""Above so many texts, a subset spans the solution."""
-SPAN = 2500
-"""Its size."""
+EXACT = 5000
+"""Most texts that are solved exactly."""
 PENALTY = 0.1
 _BASE = 0.3
 """Similarity that any two texts have: it makes the cube contain constants, pairs and triples."""
@@ -81,6 +79,21 @@ class TextMachine:
             out[start : start + _ROWS] = self.landmarks.kernel(rows) @ self.weights + self.offset
         return out
 
+    def parts(self) -> tuple[str, dict[str, Array]]:
+        """What kind it is, and its arrays, to be stored; `of` brings it back."""
+        rows = self.landmarks.rows
+        return "landmarks", {
+            "weights": self.weights, "offset": self.offset, "keys": self.landmarks.ngrams.keys, "data": rows.data,
+            "indices": rows.indices.astype(np.int32), "indptr": rows.indptr.astype(np.int32),
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Array]) -> TextMachine:
+        """From stored arrays."""
+        shape = (len(parts["indptr"]) - 1, len(parts["keys"]))
+        rows = sparse.csr_matrix((parts["data"], parts["indices"], parts["indptr"]), shape=shape)
+        return cls(Landmarks(Ngrams(parts["keys"]), rows), parts["weights"], parts["offset"])
+
 
 class Solved:
     """The solution for all n examples, and for all but some.
@@ -89,22 +102,14 @@ class Solved:
     unlearnt, and what such a machine says of each row of `held`, left out in its turn with all rows of its group.
     """
 
-    def __init__(self, landmarks: Landmarks, kernel: Array, targets: Array, weights: Array, span: Array | None) -> None:
+    def __init__(self, landmarks: Landmarks, kernel: Array, targets: Array, weights: Array) -> None:
         self.landmarks = landmarks
         self.kernel = kernel
         self.targets = targets
-        self.weights = weights
-        if span is None:
-            self.inverse = _inverse(kernel.astype(np.float64) + np.diag(PENALTY / np.maximum(weights, 1e-6)))
-            self.solution = self.inverse @ targets
-        else:
-            own = kernel[span].astype(np.float64)
-            weighted = kernel * weights[:, None].astype(kernel.dtype)
-            self.normal = (kernel.T @ weighted).astype(np.float64) + PENALTY * own
-            self.normal[np.diag_indices_from(self.normal)] += 1e-4 * len(span) ** 0.5
-            self.sums = kernel.T.astype(np.float64) @ (weights[:, None] * targets)
-            self.solution = cho_solve((_factor(self.normal), True), self.sums)
-        self.exact = span is None
+        ridge = kernel.astype(np.float64)
+        ridge[np.diag_indices_from(ridge)] += PENALTY / np.maximum(weights, 1e-6)
+        self.inverse = _inverse(ridge)
+        self.solution = self.inverse @ targets
 
     def without(self, gone: Array, groups: Sequence[Array]) -> tuple[Array, Array]:
         """Unlearn the rows `gone`; also return, for the rows of each group in `groups` (none of them gone), what it
@@ -114,57 +119,29 @@ class Solved:
         starts = np.cumsum([0, *(len(rows) for rows in groups)])
         single = np.array([groups[i][0] for i in alone], dtype=np.int64)
         pairs = [(starts[i], rows) for i, rows in enumerate(groups) if len(rows) != 1]
-        if self.exact:
-            solution, spread, inverse = self.solution, None, self.inverse
-            diagonal = inverse.diagonal()
-            if len(gone):
-                block = _factor(inverse[np.ix_(gone, gone)])
-                solution = solution - inverse[:, gone] @ cho_solve((block, True), solution[gone])
-                solution[gone] = 0.0
-                spread = solve_triangular(block, inverse[gone], lower=True)
-                diagonal = diagonal - np.einsum("ij,ij->j", spread, spread)
-            left_out[starts[alone]] = self.targets[single] - solution[single] / diagonal[single, None]
-            for start, rows in pairs:
-                own = inverse[np.ix_(rows, rows)]
-                if spread is not None:
-                    own = own - spread[:, rows].T @ spread[:, rows]
-                left_out[start : start + len(rows)] = self.targets[rows] - np.linalg.solve(own, solution[rows])
-            return solution, left_out
-        normal, sums = self.normal, self.sums
+        solution, spread, inverse = self.solution, None, self.inverse
+        diagonal = inverse.diagonal()
         if len(gone):
-            rows_gone, w = self.kernel[gone].astype(np.float64), self.weights[gone, None]
-            normal = normal - rows_gone.T @ (rows_gone * w)
-            sums = sums - rows_gone.T @ (w * self.targets[gone])
-        factor = _factor(normal)
-        solution = cho_solve((factor, True), sums)
-        order = np.concatenate([*groups]) if groups else np.zeros(0, dtype=np.int64)
-        asked = self.kernel[order].astype(np.float64)
-        fitted = asked @ solution
-        half = solve_triangular(factor, asked.T, lower=True)
-        hat = np.einsum("ij,ij->j", half, half)[starts[alone]] * self.weights[single]
-        misses = self.targets[single] - fitted[starts[alone]]
-        left_out[starts[alone]] = self.targets[single] - misses / np.maximum(1 - hat, 1e-6)[:, None]
+            block = _factor(inverse[np.ix_(gone, gone)])
+            solution = solution - inverse[:, gone] @ cho_solve((block, True), solution[gone])
+            solution[gone] = 0.0
+            spread = solve_triangular(block, inverse[gone], lower=True)
+            diagonal = diagonal - np.einsum("ij,ij->j", spread, spread)
+        left_out[starts[alone]] = self.targets[single] - solution[single] / diagonal[single, None]
         for start, rows in pairs:
-            piece = half[:, start : start + len(rows)]
-            own = np.eye(len(rows)) - (piece.T @ piece) * self.weights[rows]
-            away = np.linalg.solve(own, self.targets[rows] - fitted[start : start + len(rows)])
-            left_out[start : start + len(rows)] = self.targets[rows] - away
+            own = inverse[np.ix_(rows, rows)]
+            if spread is not None:
+                own = own - spread[:, rows].T @ spread[:, rows]
+            left_out[start : start + len(rows)] = self.targets[rows] - np.linalg.solve(own, solution[rows])
         return solution, left_out
 
 
-def solve(texts: Sequence[str], targets: Array, weights: Array, seed: int, *, exact: bool = False) -> Solved:
+def solve(texts: Sequence[str], targets: Array, weights: Array, *, exact: bool = False) -> Solved:
     """Learn n texts' n × k targets; `exact`: likeness in float64, for numbers that are answers themselves."""
-    n = len(texts)
     ngrams, rows = Ngrams.learn(texts)
     rows = rows.astype(np.float64) if exact else rows
-    if n <= EXACT:
-        landmarks = Landmarks(ngrams, rows)
-        return Solved(landmarks, _filled(landmarks, rows), targets, weights, None)
-    span = np.sort(np.random.default_rng([seed, n]).choice(n, SPAN, replace=False))
-    chosen = rows[span]
-    known = np.flatnonzero(np.bincount(chosen.indices, minlength=rows.shape[1]))
-    landmarks = Landmarks(Ngrams(ngrams.keys[known]), chosen[:, known])
-    return Solved(landmarks, _filled(landmarks, rows[:, known]), targets, weights, span)
+    landmarks = Landmarks(ngrams, rows)
+    return Solved(landmarks, _filled(landmarks, rows), targets, weights)
 
 
 def _filled(landmarks: Landmarks, rows: sparse.csr_matrix) -> Array:
