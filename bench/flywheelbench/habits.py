@@ -225,7 +225,7 @@ HABITS = {
     "badge": Habit(_badge),
     "coreset": Habit(_coreset),
     "failures only": Habit(_suspected, only_failures=True),
-    "reported, then margin": Habit(_reported_then_margin),
+    "reported then margin": Habit(_reported_then_margin),
     "feedback as labels": Habit(_nobody, feedback_labels=True),
     "random on drift": Habit(_random, on_drift=True),
     "random + gate": Habit(_random, gated=True),

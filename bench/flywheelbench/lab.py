@@ -307,6 +307,7 @@ def run(
         left = model.onehot[-len(picked) :] - weights / np.diag(model.inverse)[-len(picked) :, None]
         before, after = raw.argmax(1)[picked] == known, left.argmax(1) == known
         gain = after.astype(float) - before
+        memory["labels"] = (picked, gain)
         out.mended.append(float(gain[~random_part].mean()) if (~random_part).any() else 0.0)
     return out
 

@@ -229,7 +229,7 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
     lines += _table(["stream", "%"], [[s, _share(t)] for s, t in data["labels_needed"].items()])
     data["group_gap"] = {s: {arm: interval(v) for arm in order if (v := group_gap(rows, s, seeds, arm))} for s in GAINS}
     lines += ["## The half-reporting group: points it stays behind its oracle more than the others do", ""]
-    shown = [a for a in ("flywheel", "reported, then margin", "failures only", "margin", "random") if a in arms]
+    shown = [a for a in ("flywheel", "reported then margin", "failures only", "margin", "random") if a in arms]
     lines += _table(
         ["stream", *shown],
         [[s, *(_share(data["group_gap"][s][a]) if a in data["group_gap"][s] else "—" for a in shown)] for s in GAINS],
