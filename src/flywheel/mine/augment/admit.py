@@ -81,22 +81,26 @@ def choose(
 ) -> str | None:
     """Which operation to try in this spin: at most one, so that a spin stays cheap and few chances are taken.
 
-    The most telling one that has never been tried comes first, then one that was refused and has 25 % more cases than
-    at its last trial, and otherwise the admitted one that has waited longest, to see whether it still helps. `about`
-    counts each operation's labelled cases; fewer than 8 are no trial. None where there is nothing to try.
+    One that was refused is ready again when it has 25 % more cases than at its last trial. Of those that are ready the
+    most telling comes first, but only every other time: the others have their turn, the least tried first. With none
+    ready it is the admitted one that has waited longest, to see whether it still helps. `about` counts each operation's
+    labelled cases; fewer than 8 are no trial. None where there is nothing to try.
     """
-    ready = [one for one in operations if about.get(one.name, 0) >= _FEWEST]
-    fresh = [one.name for one in ready if one.name not in known]
-    again = [
+    ready = [
         one.name
-        for one in ready
-        if one.name in known
-        and not known[one.name]["admitted"]
-        and about[one.name] >= _NEWS * known[one.name]["cases"]
-        and known[one.name]["trial"]["gained"] >= known[one.name]["trial"]["lost"]
+        for one in operations
+        if about.get(one.name, 0) >= _FEWEST
+        and (
+            one.name not in known
+            or (not known[one.name]["admitted"] and about[one.name] >= _NEWS * known[one.name]["cases"])
+        )
     ]
+    if ready:
+        looks = {name: int(known[name]["looks"]) if name in known else 0 for name in ready}
+        first, others = ready[0], sum(int(record["looks"]) for name, record in known.items() if name != ready[0])
+        return first if looks[first] <= others else min(ready, key=lambda name: (looks[name], ready.index(name)))
     inside = sorted((known[name]["spin"], name) for name in known if known[name]["admitted"])
-    return next(iter([*fresh, *again, *(name for _, name in inside)]), None)
+    return inside[0][1] if inside else None
 
 
 def decide(

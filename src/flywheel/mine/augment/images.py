@@ -23,7 +23,7 @@ __all__ = ["disturb", "found_in", "learn", "pictures", "side_of"]
 Array = NDArray[Any]
 
 _FEW = 8
-_MOST = 120
+_MOST = 60
 """Pictures on either side that a search looks at."""
 _ODD = 0.95
 """A failing picture is odd when its statistics lie farther out than those of this share of the examples."""
@@ -132,7 +132,7 @@ def found_in(inputs: Sequence[Any], known: Sequence[Any]) -> list[bool]:
     return [bool(one) for one in _odd(y, _scale(x))]
 
 
-def disturb(x: Array, parameters: Mapping[str, Any], seed: Sequence[int]) -> Array:
+def disturb(x: Array, parameters: Mapping[str, Any], seed: Sequence[int], *, vary: float = 0.2) -> Array:
     """Do an operation to n × side × side pictures, within the range of the examples.
 
     Strengths vary by a fifth from picture to picture, so that no single scanner is learnt by heart.
@@ -144,31 +144,37 @@ def disturb(x: Array, parameters: Mapping[str, Any], seed: Sequence[int]) -> Arr
     low, high = float(parameters["low"]), float(parameters["high"])
     n, side = x.shape[0], x.shape[1]
     out: Array = x.astype(np.float32)
-    jitter = rng.normal(size=(n, 2)) * theta["jitter"] * side
-    moves = np.array([theta["down"], theta["right"]]) * side + jitter
-    margin = np.median(_margin(out), axis=1)
-    if theta["angle"]:
-        turned = theta["angle"] * rng.uniform(0.6, 1.4, size=n)
-        for i in range(n):
-            out[i] = ndimage.rotate(out[i], turned[i], reshape=False, order=1, mode="constant", cval=float(margin[i]))
-    if np.abs(moves).max() > 0:
-        for i in range(n):
-            out[i] = ndimage.shift(out[i], moves[i], order=1, mode="constant", cval=float(margin[i]))
-    if theta["blur"]:
-        strength = theta["blur"] * side / 28 * rng.uniform(0.8, 1.2, size=n)
-        for i in range(n):
-            out[i] = ndimage.gaussian_filter(out[i], float(strength[i]), mode="nearest")
+    moves = np.array([theta["down"], theta["right"]]) * side + rng.normal(size=(n, 2)) * theta["jitter"] * side
+    strength = theta["blur"] * side / 28 * rng.uniform(1 - vary, 1 + vary, size=n)
+    turned = theta["angle"] * rng.uniform(1 - 2 * vary, 1 + 2 * vary, size=n)
+    if theta["angle"] or np.abs(moves).max() > 0:
+        margin = np.median(_margin(out), axis=1)[:, None, None]
+        out = out - margin  # what comes in from outside is ground
+        if theta["angle"]:
+            out = np.stack([ndimage.rotate(one, t, reshape=False, order=1) for one, t in zip(out, turned, strict=True)])
+        if vary == 0 and theta["jitter"] == 0:
+            out = ndimage.shift(out, (0, *moves[0]), order=1)
+        else:
+            out = np.stack([ndimage.shift(one, move, order=1) for one, move in zip(out, moves, strict=True)])
+        out = out + margin
+    if theta["blur"] and vary == 0:
+        out = ndimage.gaussian_filter(out, (0, strength[0], strength[0]), mode="nearest")
+    elif theta["blur"]:
+        out = np.stack(
+            [ndimage.gaussian_filter(one, float(s), mode="nearest") for one, s in zip(out, strength, strict=True)]
+        )
     span = high - low
-    gain = 1 + (theta["gain"] - 1) * rng.uniform(0.8, 1.2, size=(n, 1, 1))
+    gain = 1 + (theta["gain"] - 1) * rng.uniform(1 - vary, 1 + vary, size=(n, 1, 1))
     out = low + (out - low) * gain + theta["offset"] * span
     if theta["noise"]:
-        out = out + rng.normal(size=out.shape) * theta["noise"] * span * rng.uniform(0.8, 1.2, size=(n, 1, 1))
+        grain = rng.normal(size=out.shape) * rng.uniform(1 - vary, 1 + vary, size=(n, 1, 1))
+        out = out + grain * theta["noise"] * span
     clipped: Array = np.clip(out, low, high).astype(np.float32)
     return clipped
 
 
 def _search(some: Array, wanted: Array, scale: _Scale, seed: int) -> dict[str, float]:
-    """One parameter after the other, twice; a parameter leaves its harmless value only for a clear gain."""
+    """One parameter after the other, then those that have moved again; one moves only for a clear gain."""
     target = _statistics(wanted, scale)
     goal, width = np.median(target, axis=0), _width(target)
     limits = {"low": scale.low, "high": scale.high}
@@ -177,7 +183,7 @@ def _search(some: Array, wanted: Array, scale: _Scale, seed: int) -> dict[str, f
     def misfit(theta: dict[str, float]) -> float:
         key = tuple(theta.values())
         if key not in tried:
-            made = _statistics(disturb(some, {**theta, **limits}, [seed, 5]), scale)
+            made = _statistics(disturb(some, {**theta, **limits}, [seed, 5], vary=0.0), scale)
             off = ((np.median(made, axis=0) - goal) / scale.spread) ** 2
             wide = 0.25 * np.log((_width(made) + 0.1 * scale.spread) / (width + 0.1 * scale.spread)) ** 2
             tried[key] = float(np.mean(np.log1p(off) + wide))  # no statistic outshouts the others
@@ -190,8 +196,10 @@ def _search(some: Array, wanted: Array, scale: _Scale, seed: int) -> dict[str, f
     gain = round(min(1.6, max(0.2, spreads[1] / max(spreads[0], 1e-6))), 3)
     guess = {"gain": gain, "offset": round(levels[1] - gain * levels[0], 3)}
     theta = min((dict(_HARMLESS), {**_HARMLESS, **guess}), key=misfit)
-    for _ in range(2):
+    for again in (False, True):
         for name, grid in _GRIDS.items():
+            if again and theta[name] == _HARMLESS[name]:
+                continue
             values = (*grid, guess[name]) if name in guess else grid
             best = min(values, key=lambda value: misfit({**theta, name: value}))
             harmless = {**theta, name: _HARMLESS[name]}
@@ -213,12 +221,20 @@ def _scale(x: Array) -> _Scale:
     low, high = float(x.min()), float(x.max())
     plain = _Scale(low, max(high, low + 1e-6), np.zeros(1), np.ones(1), np.ones((1, 1)), 0.0)
     found = _statistics(x, plain)
-    middle, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
-    z = (found - middle) / spread
-    values, vectors = np.linalg.eigh(np.cov(z, rowvar=False) + 0.05 * np.eye(z.shape[1]))
-    axes = vectors / np.sqrt(values)
-    edge = float(np.quantile(((z @ axes) ** 2).sum(axis=1), _ODD))
+    middle, spread, axes = _whitened(found)
+    # Halves judge each other: among themselves, few examples lie nearer than new ones of the same kind would.
+    apart = []
+    for half, other in ((found[::2], found[1::2]), (found[1::2], found[::2])):
+        centre, wide, turn = _whitened(half)
+        apart.append(((((other - centre) / wide) @ turn) ** 2).sum(axis=1))
+    edge = float(np.quantile(np.concatenate(apart), _ODD))
     return _Scale(low, plain.high, middle, spread, axes, edge)
+
+
+def _whitened(found: Array) -> tuple[Array, Array, Array]:
+    middle, spread = found.mean(axis=0), found.std(axis=0) + 1e-6
+    values, vectors = np.linalg.eigh(np.cov((found - middle) / spread, rowvar=False) + 0.05 * np.eye(found.shape[1]))
+    return middle, spread, vectors / np.sqrt(values)
 
 
 def _odd(x: Array, scale: _Scale) -> NDArray[np.bool_]:
