@@ -79,7 +79,17 @@ def test_a_table_of_numbers_is_no_image():
     assert vector.make_trainer().fit(made(x.tolist(), labels)).machine.view.kind != "image"
 
 
-@pytest.mark.parametrize("view", [*views((6, 7, 2)), View("image", (28, 3, 1))], ids=lambda view: view.kind)
+def test_a_short_row_keeps_its_level():
+    """Ten measurements whose sum decides: without their mean nothing would be left of it."""
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(300, 10))
+    labels = ["high" if row.sum() > 0 else "low" for row in x]
+    model = vector.make_trainer().fit(made(x[:150].tolist(), labels[:150]))
+    assert model.machine.view.kind in ("plain", "each")
+    assert np.mean([a == b for a, b in zip(model.predict(x[150:].tolist()).outputs, labels[150:], strict=True)]) > 0.85
+
+
+@pytest.mark.parametrize("view", [*views(84, (6, 7, 2)), View("image", (28, 3, 1))], ids=lambda view: view.kind)
 def test_every_kernel_is_symmetric_and_positive(view):
     width = 84
     x = np.random.default_rng(4).normal(size=(50, width))

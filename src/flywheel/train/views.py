@@ -29,6 +29,8 @@ Shape = tuple[int, int, int]
 
 LEAST_SIDE, MOST_NUMBERS = 6, 4096
 """Smaller than this nothing is an image; larger, nine kernels would take too long."""
+LEAST_ROW = 16
+"""The mean and spread of fewer numbers than this say more about the numbers than about a sensor."""
 _FINE = 28
 """An image so many pixels high is smoothed by a standard deviation of one pixel and shifted by two."""
 
@@ -88,9 +90,11 @@ class View:
         return np.roll(z.reshape(-1, *self.shape), shift, axis=(1, 2)).reshape(z.shape)
 
 
-def views(shape: Shape | None) -> tuple[View, ...]:
-    """The ways that are tried, the plainest first."""
-    usual = (View("plain"), View("each"), View("rows"))
+def views(width: int, shape: Shape | None) -> tuple[View, ...]:
+    """The ways that are tried on vectors of `width` numbers, the plainest first."""
+    usual: tuple[View, ...] = (View("plain"), View("each"))
+    if width >= LEAST_ROW:
+        usual = (*usual, View("rows"))
     return usual if shape is None else (*usual, View("image", shape))
 
 
