@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from flywheel.cli.text import clean, percent, picture, short
 from flywheel.errors import InvalidConfig, NotFound
 
 if TYPE_CHECKING:
-    from flywheel.records import ReviewItem
+    from flywheel.records import Group, ReviewItem
 
 __all__ = ["Answers", "label"]
 
@@ -247,5 +248,15 @@ def _show_item(door: Door, item: ReviewItem, keys: dict[str, Any], place: str) -
     show.parts(("  answered ", "dim"), short(item.output, 200), (sure, "dim"))
     if item.context:
         show.line(f"  {short(item.context, 200)}", "dim")
+    if item.group is not None:
+        _show_group(door, item, item.group)
     for key, value in keys.items():
         show.parts((f"  {key} ", "bold cyan"), short(value, 100))
+
+
+def _show_group(door: Door, item: ReviewItem, group: Group) -> None:
+    """What else people ask like this: an answer is for this item alone, but it reads quicker beside its like."""
+    door.screen.line(f"  one of {group.size:,} alike ({clean(group.name)}), such as:", "dim")
+    for key in [key for key in group.members if key != item.interaction_id][:3]:
+        with contextlib.suppress(NotFound):  # erased meanwhile
+            door.screen.line(f"    {short(door.wheel.interaction(key)[0].input, 100)}", "dim")

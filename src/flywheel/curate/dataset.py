@@ -79,7 +79,7 @@ def build_dataset(
     agreed = current if regression else _settled(current, conflicts)
     kept = _with_children(_replay([e for e in agreed if e.origin != "synthetic"], spin, cap, seed, regression), agreed)
     weighted = _weigh(kept, clip)
-    weighted, _ = _limit(weighted, lambda example: example.origin == "synthetic", synthetic_share)
+    weighted, _ = _limit(weighted, lambda example: not example.evidence, synthetic_share)
     weighted, factor = _limit(weighted, lambda example: example.failure, settings.failure_share)
     examples = tuple(sorted(weighted, key=lambda example: example.id))
     notes = {
@@ -103,8 +103,8 @@ def content_hash(examples: Sequence[Example]) -> str:
 def _trust(example: Example) -> tuple[bool, bool, datetime, int, str]:
     """People and later facts before the labels a team started with, those before synthetic ones; then the latest."""
     at = example.at or datetime.min.replace(tzinfo=UTC)
-    asked = example.origin not in ("seed", "synthetic")
-    return asked, example.origin != "synthetic", at, example.spin, example.id
+    asked = example.origin not in ("seed", "synthetic", "group")
+    return asked, example.evidence, at, example.spin, example.id
 
 
 def _latest(pool: Sequence[Example]) -> tuple[list[Example], int]:

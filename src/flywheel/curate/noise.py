@@ -52,7 +52,7 @@ def suspects(
     examples are never flagged.
     """
     barred = set(exclude)
-    judged = [e for e in examples if e.id in oof and e.origin != "synthetic"]
+    judged = [e for e in examples if e.id in oof and e.evidence]
     if len(judged) < _FEW or limit < 1:
         return []
     ranked = _outliers(judged, oof) if regression else _confident(judged, oof)

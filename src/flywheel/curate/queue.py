@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import Any
 
 from flywheel.curate.exchange import LabelProblem, LabelsRead, RowRead, read_labels, typed, write_items
 from flywheel.errors import InvalidRecord, NotFound
-from flywheel.records import Example, Interaction, ReviewItem, Selection
+from flywheel.records import Example, Group, Interaction, ReviewItem, Selection
 from flywheel.store import State
 
 __all__ = ["ReviewQueue"]
 
 _SUGGESTIONS = 3
+_SHOWN = 5
+"""An item names so many members of its group."""
 
 
 class ReviewQueue:
@@ -29,18 +31,26 @@ class ReviewQueue:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def fill(self, selections: Sequence[Selection], interactions: Iterable[Interaction], spin: int) -> int:
+    def fill(
+        self,
+        selections: Sequence[Selection],
+        interactions: Iterable[Interaction],
+        spin: int,
+        groups: Mapping[str, Group] | None = None,
+    ) -> int:
         """Queue what was selected, and return how many items are new. Filling twice is filling once.
 
-        A selection whose interaction is not among `interactions` (erased meanwhile) is left out.
+        A selection whose interaction is not among `interactions` (erased meanwhile) is left out. `groups` names the
+        group of an interaction, by id: items of one group come one after the other. What the random audit asks about
+        never shows its group: it is to be judged by itself.
         """
         by_id = {interaction.id: interaction for interaction in interactions}
         items = [
-            _item(selection, by_id[selection.interaction_id], spin)
+            _item(selection, by_id[selection.interaction_id], spin, (groups or {}).get(selection.interaction_id))
             for selection in selections
             if selection.interaction_id in by_id
         ]
-        return self._add(items)
+        return self._add(_together(items))
 
     def ask_again(self, examples: Iterable[Example], spin: int) -> int:
         """Queue a second opinion on examples whose label looks wrong; return how many items are new.
@@ -183,7 +193,17 @@ def _item_id(spin: int, of: str, relabel: bool) -> str:
     return "q" + hashlib.sha256(f"{spin}|{of}|{relabel}".encode()).hexdigest()[:12]
 
 
-def _item(selection: Selection, interaction: Interaction, spin: int) -> ReviewItem:
+def _together(items: Sequence[ReviewItem]) -> list[ReviewItem]:
+    """The same items, those of one group right after the first of them."""
+    first: dict[str, int] = {}
+    for place, item in enumerate(items):
+        if item.group is not None:
+            first.setdefault(item.group.id, place)
+    places = [first[item.group.id] if item.group is not None else place for place, item in enumerate(items)]
+    return [items[at] for at in sorted(range(len(items)), key=lambda at: (places[at], at))]
+
+
+def _item(selection: Selection, interaction: Interaction, spin: int, group: Group | None = None) -> ReviewItem:
     return ReviewItem(
         id=_item_id(spin, interaction.id, selection.relabel),
         interaction_id=interaction.id,
@@ -199,6 +219,7 @@ def _item(selection: Selection, interaction: Interaction, spin: int) -> ReviewIt
         relabel=selection.relabel,
         confidence=interaction.confidence,
         context=interaction.context,
+        group=None if group is None or selection.audit else replace(group, members=group.members[:_SHOWN]),
     )
 
 

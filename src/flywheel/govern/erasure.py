@@ -234,6 +234,7 @@ class Erasure:
             if self._state.step(number, "release") is None:
                 eraser.drop_steps(number, _AFTER_CURATE)  # the spin goes on, and trains again without
         eraser.drop_items(request.items)
+        eraser.change_docs("items", lambda doc: _in_group(doc, gone, request.words))
         eraser.drop_examples(request.examples)
         eraser.drop_reports(request.reports)
         known, terms = request.known(), request.terms()
@@ -393,3 +394,8 @@ def _named(user: str) -> str:
 
 def _left(traces: Traces) -> list[dict[str, Any]]:
     return [row for row in traces.rows() if not row["place"].startswith("models/")]
+
+
+def _in_group(doc: dict[str, Any], gone: Collection[str], words: Collection[str]) -> dict[str, Any]:
+    """A review item whose group no longer names the erased ones; what its own user said stays as it is."""
+    return {**doc, "group": mended(doc["group"], gone, words)} if doc.get("group") else doc

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from flywheel import curate, diagnose, mine, prove
+from flywheel.loop.spreading import groups_to_show
 from flywheel.loop.survey import Survey, survey
 from flywheel.loop.turn import Turn, kth_largest
 from flywheel.loop.wanted import champion_doubts, heard, offers, split_before
@@ -228,7 +229,8 @@ def step_select(work: Turn) -> dict[str, Any]:
             learnt=split_before(work),
         )
         interactions = {seen.id: seen for seen in work.snapshot.fetch([c.interaction_id for c in chosen])}
-        queue.fill(_with_suggestions(work, chosen, interactions), interactions.values(), spin.number)
+        offered = _with_suggestions(work, chosen, interactions)
+        queue.fill(offered, interactions.values(), spin.number, groups_to_show(work))
         targeted = {c.mode for c in chosen if c.mode}
         state.save_modes(
             replace(mode, state="in work") if mode.id in targeted and mode.state in ("open", "reopened") else mode

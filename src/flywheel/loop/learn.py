@@ -15,6 +15,7 @@ from typing import Any
 from flywheel import curate, diagnose, prove
 from flywheel.diagnose.told import told
 from flywheel.errors import InvalidRecord, NothingToLearn
+from flywheel.loop.spreading import passed_on
 from flywheel.loop.synthesise import augmented
 from flywheel.loop.turn import Turn
 from flywheel.ports import Model, Trainer
@@ -151,6 +152,7 @@ def step_curate(work: Turn) -> dict[str, Any]:
     known = state.examples()
     have = {example.id for example in known}
     fresh = [example for example in fresh if example.id not in have]
+    fresh += passed_on(work, asked, [*known, *fresh])
     state.add_examples(curate.assign_groups(fresh, known, settings))
     pool = state.examples()
     if not pool:

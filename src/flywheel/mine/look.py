@@ -60,6 +60,11 @@ class Look:
             told.append((likeness(these, self.known) >= self.alike).sum(axis=1))
         return np.concatenate(met), np.concatenate(told)
 
+    def nearest_examples(self, row: int, count: int = 3) -> list[int]:
+        """The examples nearest to one input, the nearest first, as places among the known ones."""
+        to = likeness(self.rows[[row]], self.known)[0]
+        return [int(at) for at in np.argsort(-np.round(to, 9), kind="stable")[:count]]
+
 
 def look(
     inputs: Sequence[Any],

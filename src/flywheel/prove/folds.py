@@ -43,7 +43,7 @@ def crossfit(
     `flywheel.ports.Trainer`) is asked for the answers instead of being made to fit again, where there is no base.
     Raises `NothingToLearn` when all examples share one fold.
     """
-    tested = [e for e in dataset.examples if e.origin != "synthetic"]
+    tested = [e for e in dataset.examples if e.evidence]
     found: dict[str, Answer] = {}
     parts = _parts(tested, folds)
     if len(parts) < 2 and tested:
@@ -91,7 +91,7 @@ def placebo(
     that the candidate's model for that example had to do without, at `folds` fits instead of one; then new labels and
     seed are the only differences. Fresh examples that are already in `dataset` are never shown to their own model.
     """
-    asked = [e for e in fresh if e.origin != "synthetic"]
+    asked = [e for e in fresh if e.evidence]
     known = {e.id for e in asked}
     own = replace(dataset, examples=tuple(e for e in dataset.examples if e.id not in known))
     if not asked:

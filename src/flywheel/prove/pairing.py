@@ -49,7 +49,7 @@ def pairs(
     fresh = frozenset(fresh)
     lined = []
     for example in examples:
-        if example.origin == "synthetic" or example.id not in champion or example.id not in candidate:
+        if not example.evidence or example.id not in champion or example.id not in candidate:
             continue
         old, new = champion[example.id].output, candidate[example.id].output
         control = (placebo or {}).get(example.id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from flywheel.records.found import Interval, Mode, Observation
+from flywheel.records.found import Group, Interval, Mode, Observation
 
 __all__ = [
     "Candidate",
@@ -58,6 +58,8 @@ class ReviewItem:
     relabel: bool = False
     confidence: float | None = None
     context: dict[str, Any] = field(default_factory=dict)
+    group: Group | None = None
+    """The group of alike inputs it stands for, with the ids of a few of them."""
     status: str = "waiting"
     label: Any = None
     by: str | None = None
@@ -75,7 +77,7 @@ class Example:
     input: Any
     label: Any
     origin: str = "review"
-    """`seed`, `review`, `truth` (delayed), `function` or `synthetic`."""
+    """`seed`, `review`, `truth` (delayed), `function`, `synthetic`, or `group` (passed on from an alike input)."""
     interaction_id: str | None = None
     by: str | None = None
     at: datetime | None = None
@@ -92,6 +94,11 @@ class Example:
     made: dict[str, Any] = field(default_factory=dict)
     """Of a synthetic one its lineage: the ids of the examples it was made `of`, the `operation`, its `parameters`, what
     was `done`, the `mode`."""
+
+    @property
+    def evidence(self) -> bool:
+        """Has somebody, or a later fact, said this label of this very input? No evaluation counts the others."""
+        return self.origin not in ("synthetic", "group")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
