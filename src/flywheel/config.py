@@ -106,6 +106,8 @@ class CurateSettings:
     """Share of every label budget that is drawn uniformly at random; never below 0.2."""
     failure_share: float = 0.5
     """Failures make up at most this share of a dataset's weight."""
+    propensity_clip: float = 0.0
+    """Labels weigh 1/propensity, relative to their median and within 1/clip to clip; 0 weighs all alike."""
     near_duplicate: float = 0.85
     """Jaccard similarity above which two inputs are near-duplicates."""
     label_noise: bool = True
@@ -136,6 +138,10 @@ class TrainSettings:
 
     trainer: str = ""
     """`text`, `tabular`, `vector`, a plugin, or your own `train.py:make_trainer`; empty: by the kind of input."""
+    outside: str = ""
+    """The label that stands for "none of these", for the text trainer; empty: found where there is one."""
+    embedder: str = ""
+    """A pretrained encoder for the text trainer, with its folder: `onnx:FOLDER`, `sentence-transformers:FOLDER`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +381,9 @@ def _check(config: Config) -> None:
         "proxy.timeout_seconds": (config.proxy.timeout_seconds, 0.001, 86_400.0),
         **{f"retention.{f.name}": (getattr(config.retention, f.name), 0.0, 36_500.0) for f in fields(config.retention)},
     }
+    if config.curate.propensity_clip != 0 and not 1 <= config.curate.propensity_clip <= 1000:
+        found = config.curate.propensity_clip
+        raise InvalidConfig(f"curate.propensity_clip is {found}; it takes 0 for no weights, or 1 to 1000")
     if config.observe.every not in ("minute", "hour", "day"):
         raise InvalidConfig(f"observe.every is {config.observe.every!r}; it takes 'minute', 'hour' or 'day'")
     if config.privacy.consent not in ("assumed", "required"):

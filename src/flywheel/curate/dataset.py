@@ -58,7 +58,8 @@ def build_dataset(
       over labels (tenths of the range for numbers) as they allow (Rolnick et al. 2019, "Experience replay").
     - A synthetic example stays where every example it was made of does; the cap does not count it.
     - Failures make up at most `settings.failure_share` of the weight and synthetic examples at most `synthetic_share`.
-    - With `clip`, reviewed examples weigh 1/propensity, relative to their median and within 1/clip to clip.
+    - With `clip`, or `settings.propensity_clip`, reviewed examples weigh 1/propensity, relative to their median and
+      within 1/clip to clip.
 
     The hash is over the examples only, whatever their order and the time. Raises `NothingToLearn` for an empty pool.
     """
@@ -71,6 +72,7 @@ def build_dataset(
             f"cap={cap}, synthetic_share={synthetic_share}, clip={clip}: "
             "cap and clip must be 1 or more, the share 0 to below 1"
         )
+    clip = clip if clip is not None else settings.propensity_clip or None
     if regression is None:
         numbers = [type(example.label) for example in pool]
         regression = float in numbers and set(numbers) <= {int, float}

@@ -145,8 +145,8 @@ def disturb(x: Array, parameters: Mapping[str, Any], seed: Sequence[int], *, var
     n, side = x.shape[0], x.shape[1]
     out: Array = x.astype(np.float32)
     moves = np.array([theta["down"], theta["right"]]) * side + rng.normal(size=(n, 2)) * theta["jitter"] * side
-    strength = theta["blur"] * side / 28 * rng.uniform(1 - vary, 1 + vary, size=n)
-    turned = theta["angle"] * rng.uniform(1 - 2 * vary, 1 + 2 * vary, size=n)
+    strength: Array = theta["blur"] * side / 28 * rng.uniform(1 - vary, 1 + vary, size=(n,))
+    turned: Array = theta["angle"] * rng.uniform(1 - 2 * vary, 1 + 2 * vary, size=(n,))
     if theta["angle"] or np.abs(moves).max() > 0:
         margin = np.median(_margin(out), axis=1)[:, None, None]
         out = out - margin  # what comes in from outside is ground
