@@ -136,7 +136,23 @@ class Parts:
         if ":" in name:
             return plugins.load_operator_code(name, self.folder)()  # type: ignore[no-any-return]
         kind = "regression" if self.config.product.task == "regression" else "classification"
-        return plugins.create("trainers", name, task=kind)  # type: ignore[no-any-return]
+        own = {"outside": self.config.train.outside, "embedder": self._encoder} if name == "text" else {}
+        return plugins.create("trainers", name, task=kind, **own)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _encoder(self) -> Embedder | None:
+        """The pretrained encoder of the settings; a relative folder lies beside `flywheel.toml`."""
+        if not self.config.train.embedder:
+            return None
+        from flywheel.train.embedders import Remembered
+
+        return Remembered(self._embedder(self.config.train.embedder))
+
+    def _embedder(self, setting: str) -> Embedder:
+        name, _, where = setting.partition(":")
+        if where and not where.startswith("hub:"):
+            where = str(self.folder / where)
+        return plugins.create("embedders", name, **({"model": where} if where else {}))  # type: ignore[no-any-return]
 
     def _trainer_for(self, inputs: Sequence[Any]) -> Trainer:
         from flywheel.train import choose_trainer
@@ -162,7 +178,7 @@ class Parts:
         from flywheel.diagnose.embed import choose_embedder
 
         name = self.config.diagnose.embedder or choose_embedder(inputs)
-        return plugins.create("embedders", name)  # type: ignore[no-any-return]
+        return self._embedder(name)
 
     def _detectors(self) -> list[Detector]:
         return [plugins.create("detectors", name) for name in self.config.detect.detectors]

@@ -66,7 +66,7 @@ def test_unlearnt_rows_leave_no_trace():
     made = examples(60)
     rng = np.random.default_rng(1)
     targets, weights = rng.normal(size=(60, 3)), rng.uniform(0.5, 2, 60)
-    ngrams, rows = Ngrams.learn([e.input for e in made])
+    ngrams, rows = Ngrams().learn([e.input for e in made])
     landmarks = text_machine.Landmarks(ngrams, rows.astype(np.float64))
     kernel = landmarks.kernel(rows.astype(np.float64))
     solved = text_machine.Solved(landmarks, kernel, targets, weights)
@@ -134,8 +134,8 @@ def test_it_keeps_the_contract_of_a_trainer_that_cross_fits(task):
 
 
 def test_a_row_depends_on_its_text_alone():
-    ngrams, rows = Ngrams.learn(["where is my card", "lost", ""])
-    again, more = Ngrams.learn(["lost", "something else altogether", "where is my card"])
+    ngrams, rows = Ngrams().learn(["where is my card", "lost", ""])
+    again, more = Ngrams().learn(["lost", "something else altogether", "where is my card"])
     one = dict(zip(ngrams.keys[rows[0].indices], rows[0].data, strict=True))
     two = dict(zip(again.keys[more[2].indices], more[2].data, strict=True))
     assert one == two

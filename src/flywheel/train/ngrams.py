@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from flywheel.ports import Embedder
+
 __all__ = ["Ngrams"]
 
 Array = NDArray[Any]
@@ -34,27 +36,45 @@ _SPACE, _SIGN, _LETTER = 0, 1, 2
 
 
 class Ngrams:
-    """The n-grams that some texts have: sorted hashes, one for each column."""
+    """The n-grams that some texts have: sorted hashes, one for each column. With an embedder, the vectors of the texts
+    follow as further columns, and make up `share` of the likeness of two texts."""
 
-    def __init__(self, keys: Array) -> None:
-        self.keys = np.asarray(keys, dtype=np.uint64)
+    def __init__(self, keys: Array | None = None, embedder: Embedder | None = None, share: float = 0.0) -> None:
+        self.keys = np.zeros(0, dtype=np.uint64) if keys is None else np.asarray(keys, dtype=np.uint64)
+        self.embedder = embedder
+        self.share = share if embedder is not None else 0.0
 
-    @classmethod
-    def learn(cls, texts: Sequence[str]) -> tuple[Ngrams, sparse.csr_matrix]:
-        """Note the n-grams of `texts`; also return the texts' rows."""
+    def learn(self, texts: Sequence[str], least: int = 1) -> tuple[Ngrams, sparse.csr_matrix]:
+        """The n-grams that at least so many of `texts` have, and the texts' rows."""
         rows, keys, values = _counted(texts)
-        known, columns = np.unique(keys, return_inverse=True)
-        return cls(known), _matrix(rows, columns, values, (len(texts), len(known)))
+        known, columns, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        kept = counts >= least
+        known, place = known[kept], np.cumsum(kept) - 1
+        inside = kept[columns]
+        found = _matrix(rows[inside], place[columns[inside]], values[inside], (len(texts), len(known)))
+        return self.of(known), self._joined(found, texts)
+
+    def of(self, keys: Array) -> Ngrams:
+        """The same way of reading with these hashes."""
+        return Ngrams(keys, self.embedder, self.share)
 
     def transform(self, texts: Sequence[str]) -> sparse.csr_matrix:
         """n texts to n × columns; the two halves of a row, words and characters, have a fixed length when all n-grams
         are known, and less when some are not."""
         rows, keys, values = _counted(texts)
         if not len(self.keys):
-            return sparse.csr_matrix((len(texts), 0), dtype=np.float32)
+            return self._joined(sparse.csr_matrix((len(texts), 0), dtype=np.float32), texts)
         columns = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         known = self.keys[columns] == keys
-        return _matrix(rows[known], columns[known], values[known], (len(texts), len(self.keys)))
+        found = _matrix(rows[known], columns[known], values[known], (len(texts), len(self.keys)))
+        return self._joined(found, texts)
+
+    def _joined(self, found: sparse.csr_matrix, texts: Sequence[str]) -> sparse.csr_matrix:
+        if self.embedder is None or not len(texts):
+            return found
+        vectors = sparse.csr_matrix(np.asarray(self.embedder.embed(texts), dtype=np.float32) * np.sqrt(self.share))
+        both = sparse.hstack([found * np.sqrt(1 - self.share), vectors], format="csr")
+        return both.astype(np.float32)
 
 
 def _matrix(rows: Array, columns: Array, values: Array, shape: tuple[int, int]) -> sparse.csr_matrix:

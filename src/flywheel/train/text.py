@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import CorruptStore, InvalidConfig
-from flywheel.ports import Model, Predictions
+from flywheel.ports import Embedder, Model, Predictions
 from flywheel.records import Dataset, Example
 from flywheel.train import files
+from flywheel.train.embedders import Remembered
+from flywheel.train.ngrams import Ngrams
 from flywheel.train.targets import TASKS, Targets, label_key, targets_of
 from flywheel.train.text_certainty import Certainty, fit_certainty
 from flywheel.train.text_linear import LinearMachine, fit_linear
 from flywheel.train.text_machine import EXACT, Solved, TextMachine, solve
+from flywheel.train.text_reading import text_of
 from flywheel.train.threads import threads
 
 __all__ = ["TextModel", "TextTrainer", "make_trainer", "text_of"]
@@ -28,34 +30,22 @@ _CALIBRATION = 1500
 """Certainty is fitted on about so many held-out answers."""
 
 
-def make_trainer(task: str = "classification", outside: str = "") -> TextTrainer:
+def make_trainer(
+    task: str = "classification", outside: str = "", embedder: Embedder | None = None, share: float = 0.7
+) -> TextTrainer:
     """Make the `text` trainer, for a classification or a regression.
 
     `outside` is the label that stands for "none of these"; left empty, such a class is found where there is one (see
-    `flywheel.train.outside`).
+    `flywheel.train.outside`). With an `embedder`, `share` of the likeness of two texts comes from its vectors, the rest
+    from n-grams; 1 is the vectors alone.
     """
     if task not in TASKS:
         raise InvalidConfig(
             f"the text trainer learns {' or '.join(TASKS)}, not {task!r}. Give train.trainer one that can"
         )
-    return TextTrainer(task, outside)
-
-
-def text_of(value: Any) -> str:
-    """Read any input as text: a string itself; of a chat the last user turn; nothing for None; else its JSON.
-
-    >>> text_of([{"role": "user", "content": "where is my card"}, {"role": "assistant", "content": "…"}])
-    'where is my card'
-    """
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    turns = value.get("messages") if isinstance(value, dict) else value
-    if isinstance(turns, list | tuple) and turns and all(isinstance(t, dict) and "content" in t for t in turns):
-        asked = [t for t in turns if t.get("role") == "user"] or list(turns)
-        return text_of(asked[-1]["content"])
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    if not 0 < share <= 1:
+        raise InvalidConfig(f"share is {share}; the share of the embedder's vectors lies above 0 and is at most 1")
+    return TextTrainer(task, outside, embedder, share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +86,12 @@ class TextTrainer:
 
     name = "text"
 
-    def __init__(self, task: str = "classification", outside: str = "") -> None:
+    def __init__(
+        self, task: str = "classification", outside: str = "", embedder: Embedder | None = None, share: float = 0.7
+    ) -> None:
         self.task = task
         self.outside = outside
+        self.blank = Ngrams() if embedder is None else Ngrams(embedder=_remembered(embedder), share=share)
         self._last: tuple[str, _Lesson] | None = None
 
     def fit(self, dataset: Dataset, base: Model | None = None, seed: int = 0) -> TextModel:
@@ -108,7 +101,7 @@ class TextTrainer:
             targets = targets_of(dataset, self.task)
             if len(targets.y) > EXACT:
                 texts = [text_of(e.input) for e in dataset.examples]
-                linear, certainty = fit_linear(texts, targets, seed, self.outside)
+                linear, certainty = fit_linear(self.blank, texts, targets, seed, self.outside)
                 return TextModel(linear, targets.labels, certainty)
             lesson = self._lesson(dataset, targets)
             weights, offset, labels, certainty = lesson.without(frozenset())
@@ -142,7 +135,7 @@ class TextTrainer:
         key = hashlib.sha256(repr((*told, targets.weights.tolist(), targets.groups)).encode()).hexdigest()
         last = self._last
         if last is None or last[0] != key:
-            last = (key, _Lesson(ids, texts, targets, self.outside))
+            last = (key, _Lesson(self.blank, ids, texts, targets, self.outside))
             self._last = last
         return last[1]
 
@@ -153,7 +146,10 @@ class TextTrainer:
                 f"the text trainer cannot save a {type(model).__name__}; save it with the trainer that made it"
             )
         form, parts = model.machine.parts()
-        facts = {"labels": list(model.labels), "certainty": model.certainty.facts(), "form": form}
+        facts: dict[str, Any] = {"labels": list(model.labels), "certainty": model.certainty.facts(), "form": form}
+        embedder = model.machine.ngrams.embedder
+        if embedder is not None:
+            facts |= {"embedder": embedder.name, "share": model.machine.ngrams.share}
         files.write(folder, self.name, facts, parts)
 
     def load(self, folder: Path) -> TextModel:
@@ -168,13 +164,24 @@ class TextTrainer:
                 f"{folder} holds a text model of form {form!r}, and this version reads {' or '.join(forms)}. "
                 f"Train it again"
             )
-        return TextModel(forms[form].of(parts), tuple(facts["labels"]), Certainty.of(facts["certainty"]))
+        made_with, ours = facts.get("embedder"), self.blank.embedder
+        if made_with is not None and (ours is None or ours.name != made_with):
+            raise InvalidConfig(
+                f"the model in {folder} reads texts with the embedder {made_with!r}, and this trainer has "
+                f"{ours.name if ours else 'none'}. Set train.embedder to {made_with!r} with its folder"
+            )
+        ngrams = Ngrams(embedder=ours, share=facts["share"]) if made_with is not None else Ngrams()
+        return TextModel(forms[form].of(parts, ngrams), tuple(facts["labels"]), Certainty.of(facts["certainty"]))
+
+
+def _remembered(embedder: Embedder) -> Remembered:
+    return embedder if isinstance(embedder, Remembered) else Remembered(embedder)
 
 
 class _Lesson:
     """A dataset, solved; and what remains of it without some examples."""
 
-    def __init__(self, ids: Sequence[str], texts: Sequence[str], targets: Targets, outside: str) -> None:
+    def __init__(self, blank: Ngrams, ids: Sequence[str], texts: Sequence[str], targets: Targets, outside: str) -> None:
         self.row = {name: row for row, name in enumerate(ids)}
         self.texts = texts
         self.targets = targets
@@ -184,7 +191,7 @@ class _Lesson:
             if targets.labels
             else np.column_stack([targets.y, np.ones(len(targets.y))])
         )
-        self.solved: Solved = solve(texts, self.aims, targets.weights, exact=not targets.labels)
+        self.solved: Solved = solve(blank, texts, self.aims, targets.weights, exact=not targets.labels)
         numbers: dict[str, list[int]] = {}
         for row, group in enumerate(targets.groups):
             numbers.setdefault(group, []).append(row)

@@ -57,17 +57,18 @@ class LinearMachine:
         return "linear", {"weights": self.weights, "offset": self.offset, "keys": self.ngrams.keys}
 
     @classmethod
-    def of(cls, parts: Mapping[str, Array]) -> LinearMachine:
-        """From stored arrays."""
-        return cls(Ngrams(parts["keys"]), parts["weights"], parts["offset"])
+    def of(cls, parts: Mapping[str, Array], blank: Ngrams) -> LinearMachine:
+        """From stored arrays; texts are read in the way of `blank`."""
+        return cls(blank.of(parts["keys"]), parts["weights"], parts["offset"])
 
 
-def fit_linear(texts: Sequence[str], targets: Targets, seed: int, outside: str) -> tuple[LinearMachine, Certainty]:
+def fit_linear(
+    blank: Ngrams, texts: Sequence[str], targets: Targets, seed: int, outside: str
+) -> tuple[LinearMachine, Certainty]:
     """Learn n texts. An n-gram that only one of them has does not count. Certainty comes from a second, looser fit
     without a fifth of the groups."""
-    ngrams, x = Ngrams.learn(texts)
-    twice = np.flatnonzero(np.bincount(x.indices, minlength=x.shape[1]) > 1)
-    ngrams, x = Ngrams(ngrams.keys[twice]), x[:, twice].astype(np.float64)
+    ngrams, x = blank.learn(texts, least=2)
+    x = x.astype(np.float64)
     if not targets.labels:
         centre = float(np.average(targets.y, weights=targets.weights))
         weights = np.zeros((x.shape[1], 1))

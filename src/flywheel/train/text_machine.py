@@ -79,20 +79,26 @@ class TextMachine:
             out[start : start + _ROWS] = self.landmarks.kernel(rows) @ self.weights + self.offset
         return out
 
+    @property
+    def ngrams(self) -> Ngrams:
+        """How it reads a text."""
+        return self.landmarks.ngrams
+
     def parts(self) -> tuple[str, dict[str, Array]]:
         """What kind it is, and its arrays, to be stored; `of` brings it back."""
         rows = self.landmarks.rows
         return "landmarks", {
             "weights": self.weights, "offset": self.offset, "keys": self.landmarks.ngrams.keys, "data": rows.data,
             "indices": rows.indices.astype(np.int32), "indptr": rows.indptr.astype(np.int32),
+            "width": np.array(rows.shape[1]),
         }  # fmt: skip
 
     @classmethod
-    def of(cls, parts: Mapping[str, Array]) -> TextMachine:
-        """From stored arrays."""
-        shape = (len(parts["indptr"]) - 1, len(parts["keys"]))
+    def of(cls, parts: Mapping[str, Array], blank: Ngrams) -> TextMachine:
+        """From stored arrays; texts are read in the way of `blank`."""
+        shape = (len(parts["indptr"]) - 1, int(parts["width"]))
         rows = sparse.csr_matrix((parts["data"], parts["indices"], parts["indptr"]), shape=shape)
-        return cls(Landmarks(Ngrams(parts["keys"]), rows), parts["weights"], parts["offset"])
+        return cls(Landmarks(blank.of(parts["keys"]), rows), parts["weights"], parts["offset"])
 
 
 class Solved:
@@ -136,9 +142,10 @@ class Solved:
         return solution, left_out
 
 
-def solve(texts: Sequence[str], targets: Array, weights: Array, *, exact: bool = False) -> Solved:
-    """Learn n texts' n × k targets; `exact`: likeness in float64, for numbers that are answers themselves."""
-    ngrams, rows = Ngrams.learn(texts)
+def solve(blank: Ngrams, texts: Sequence[str], targets: Array, weights: Array, *, exact: bool = False) -> Solved:
+    """Learn n texts' n × k targets, read in the way of `blank`; `exact`: likeness in float64, for numbers that are
+    answers themselves."""
+    ngrams, rows = blank.learn(texts)
     rows = rows.astype(np.float64) if exact else rows
     landmarks = Landmarks(ngrams, rows)
     return Solved(landmarks, _filled(landmarks, rows), targets, weights)
