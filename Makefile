@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-drift bench-observe bench-diagnose bench-flywheel
+	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-text-learner bench-drift bench-observe bench-diagnose bench-flywheel
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -127,6 +127,9 @@ bench-discovery: $(VENV)/dev.stamp ## Measure how soon new classes are met, and 
 
 bench-slices: $(VENV)/dev.stamp .bench-venv-observe/made.stamp ## Measure slices: exact, fast, found, quiet, beside sliceline (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/slices.py $(ARGS)
+
+bench-text-learner: $(VENV)/demo.stamp ## Measure the text learner: accuracy, out of scope, calibration, time of a spin (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/text_learner.py $(ARGS)
 
 bench-nab: $(VENV)/dev.stamp ## Measure the anomaly detector on the Numenta Anomaly Benchmark (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/nab.py $(ARGS)
