@@ -16,7 +16,8 @@ def test_paired_answers_are_counted_by_what_the_operation_is_about():
     without = {f"e{i}": i >= 4 for i in range(10)}
     with_it = {**without, "e0": True, "e1": True, "e5": False, "e9": False}
     synthetic = Example(id="e9", input="", label="a", origin="synthetic")
-    trial = weigh([*cases(9, failing=3), synthetic], {"e0", "e1", "e2", "e5"}, without, with_it)
+    sides = [{key: (right, None) for key, right in side.items()} for side in (without, with_it)]
+    trial = weigh([*cases(9, failing=3), synthetic], {"e0", "e1", "e2", "e5"}, *sides)
     assert trial == Trial(cases=4, gained=2, lost=1, rest=5, failures=3, fixed=2)
 
 
@@ -28,6 +29,22 @@ def test_a_clear_gain_comes_in_and_a_clear_loss_elsewhere_keeps_it_out():
     assert not harm["admitted"]
     few = decide(TYPING, Trial(cases=60, gained=2, lost=0, rest=300), {}, cases=60, spin=4)
     assert not few["admitted"]
+
+
+def noisy(gain, seed, n=40, rest=200):
+    """Probabilities of the labels with and without an operation that adds `gain` to their log on its cases."""
+    rng = np.random.default_rng(seed)
+    low = rng.normal(-1, 0.5, n + rest)
+    high = low + rng.normal(0, 0.3, n + rest) + np.where(np.arange(n + rest) < n, gain, 0.0)
+    sides = [{f"e{i}": (bool(p > -0.7), float(np.exp(p))) for i, p in enumerate(np.minimum(x, 0))} for x in (low, high)]
+    return weigh(cases(n + rest), {f"e{i}" for i in range(n)}, *sides)
+
+
+def test_probabilities_tell_what_right_and_wrong_alone_do_not():
+    helps = [decide(TYPING, noisy(0.2, seed), {}, cases=40, spin=1)["admitted"] for seed in range(60)]
+    nothing = [decide(TYPING, noisy(0.0, seed), {}, cases=40, spin=1)["admitted"] for seed in range(300)]
+    assert np.mean(helps) > 0.7
+    assert np.mean(nothing) < 0.12
 
 
 def test_many_operations_share_the_chance():

@@ -9,11 +9,13 @@ from typing import Any
 from flywheel import diagnose, prove
 from flywheel.loop.turn import Turn
 from flywheel.mine import augment
-from flywheel.ports import Trainer
+from flywheel.ports import Predictions, Trainer
 from flywheel.records import Dataset, Example, Mode, from_dict
 
 __all__ = ["augmented"]
 
+_Said = tuple[bool, float | None]
+"""Was it right, and the probability it gave to the label."""
 _FOLDS = 3
 """Without a cross-fit of the trainer's own, a trial trains for so many folds only, others each time."""
 _FAILING = 1000
@@ -38,7 +40,10 @@ def augmented(
     if not operations:
         return plain, {"operations": records}
     cases = [example for example in real if example.origin != "seed"]
-    about = {one.name: augment.shown_by(one, cases, real) for one in operations.values()}
+    about: dict[str, set[str]] = {}
+    for one in operations.values():  # all that is done to pictures is about the same pictures
+        alike = next((key for key in about if operations[key].kind == one.kind == "image"), None)
+        about[one.name] = about[alike] if alike else augment.shown_by(one, cases, real)
     name = augment.choose(list(operations.values()), records, {key: len(ids) for key, ids in about.items()})
     bench = _Bench(work, plain, build, settings.synthetic_share)
     inside = [operations[key] for key in sorted(records) if records[key]["admitted"] and key in operations]
@@ -105,8 +110,8 @@ class _Bench:
 
     def tried(
         self, usual: Dataset, other: Dataset, real: Sequence[Example], turn: int
-    ) -> tuple[dict[str, bool], dict[str, bool]]:
-        """Who is right on the real cases, out of fold: by the dataset that would be used anyway, and by the other one.
+    ) -> tuple[dict[str, _Said], dict[str, _Said]]:
+        """What is said to the real cases, out of fold: by the dataset that would be used anyway, and by the other one.
 
         The training step uses the first again. The second is all that a trial costs: nothing to speak of where the
         trainer cross-fits by itself, else three fits.
@@ -115,17 +120,17 @@ class _Bench:
         trainer, folds = shop.trainer_for([example.input for example in real]), shop.config.curate.folds
         answers = prove.crossfit(trainer, usual, seed=seed, folds=folds)
         self.work.answered[usual.hash] = answers
-        outputs = {key: answer.output for key, answer in answers.items()}
         again = _again(trainer, other, seed, folds, turn)
         correct = shop.task.correct
-        before, after = (
-            {e.id: correct(said[e.id], e.label) for e in real if e.id in said} for said in (outputs, again)
+        first, second = (
+            {e.id: (correct(said[e.id].output, e.label), said[e.id].likelihood) for e in real if e.id in said}
+            for said in (answers, again)
         )
-        return before, after
+        return first, second
 
 
-def _again(trainer: Trainer, dataset: Dataset, seed: int, folds: int, turn: int) -> dict[str, Any]:
-    """Cross-fitted outputs to all real examples where the trainer gives them for little, else to those of 3 folds."""
+def _again(trainer: Trainer, dataset: Dataset, seed: int, folds: int, turn: int) -> dict[str, prove.Answer]:
+    """Cross-fitted answers to all real examples where the trainer gives them for little, else to those of 3 folds."""
     turns = []
     for part in sorted({example.fold % folds for example in dataset.examples}):
         held = [e for e in dataset.examples if e.fold % folds == part and e.origin != "synthetic"]
@@ -135,15 +140,24 @@ def _again(trainer: Trainer, dataset: Dataset, seed: int, folds: int, turn: int)
             turns.append((gone, held))
     quick = getattr(trainer, "crossfit", None)
     said = quick(dataset, turns, seed=seed) if quick is not None else None
-    found: dict[str, Any] = {}
+    found: dict[str, prove.Answer] = {}
     if said is None:
         some = {(turn * _FOLDS + step) % len(turns) for step in range(min(_FOLDS, len(turns)))}
         for gone, held in (turns[number] for number in sorted(some)):
             kept = tuple(e for e in dataset.examples if e.id not in gone)
             rest = replace(dataset, hash=f"{dataset.hash} without {held[0].fold % folds}", examples=kept)
-            outputs = trainer.fit(rest, None, seed).predict([e.input for e in held]).outputs
-            found |= dict(zip((e.id for e in held), outputs, strict=True))
+            found |= prove.answers(trainer.fit(rest, None, seed), held)
         return found
-    for (_, held), answers in zip(turns, said, strict=True):
-        found |= dict(zip((e.id for e in held), answers.outputs, strict=True))
+    for (_, held), given in zip(turns, said, strict=True):
+        found |= prove.answers(_Given(given), held)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A model that has answered already."""
+
+    said: Predictions
+
+    def predict(self, inputs: Sequence[Any]) -> Predictions:
+        return self.said
