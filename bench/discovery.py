@@ -144,12 +144,12 @@ def count(at: Moment, chosen: Sequence[int]) -> dict[str, float]:
     }
 
 
-def orders(streams: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
+def orders(streams: Sequence[str], seeds: Sequence[int], spins: Sequence[int]) -> list[dict[str, Any]]:
     found = []
     for stream in streams:
         for seed in seeds:
             world = STREAMS[stream](seed)
-            for spin in SPINS:
+            for spin in spins:
                 at = moment(world, spin)
                 row: dict[str, Any] = {"stream": stream, "seed": seed, "spin": spin}
                 row["orders"] = {name: count(at, order(at, seed)) for name, order in ORDERS.items()}
@@ -332,19 +332,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("orders", "quiet", "decisions", "timing"), help="measure only this")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(REPORTED))
+    parser.add_argument("--spins", type=int, nargs="+", default=list(SPINS))
     parser.add_argument("--streams", nargs="+", default=["intents", "banking"])
+    parser.add_argument("--quietly", action="store_true", help="do not print the figures")
     options = parser.parse_args()
     kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     rows = kept.get("rows", {})
     parts = [options.part] if options.part else ["orders", "quiet", "decisions", "timing"]
     fresh: dict[str, list[dict[str, Any]]] = {}
     if "orders" in parts:
-        fresh["orders"] = orders(options.streams, options.seeds)
+        fresh["orders"] = orders(options.streams, options.seeds, options.spins)
     if "quiet" in parts:
         fresh["quiet"] = quiet(options.seeds[:5])
     if "decisions" in parts:
         fresh["decisions"] = [
-            row for stream in options.streams for row in decisions(stream, options.seeds[:5], SPINS[:2])
+            row for stream in options.streams for row in decisions(stream, options.seeds[:5], options.spins[:2])
         ]
     for part, found in fresh.items():
         now = {(row["stream"], row["seed"], row.get("spin")) for row in found}
@@ -368,7 +370,8 @@ def main() -> None:
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1))
+    if not options.quietly:
+        print(json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1))
 
 
 if __name__ == "__main__":

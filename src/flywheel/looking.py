@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flywheel.diagnose.first import Fix
     from flywheel.observe.span import Span
     from flywheel.ports import Progress
-    from flywheel.records import Observation
+    from flywheel.records import EdgeCase, Group, Observation
 
 __all__ = ["Looking"]
 
@@ -87,6 +87,26 @@ class Looking(Parts):
             if stored is not None:
                 return [from_dict(Observation, seen) for seen in stored["observations"]]
         return []
+
+    def edge_cases(self, limit: int = 100) -> list[EdgeCase]:
+        """Rare, novel and extreme inputs of the last spin's window, the riskiest first, with what makes up the risk."""
+        from flywheel.records import EdgeCase, from_dict
+
+        return [from_dict(EdgeCase, case) for case in self._mined().get("edge_cases", [])][:limit]
+
+    def groups(self, limit: int = 100) -> list[Group]:
+        """Groups of alike inputs of the last spin's window that no known class explains, in the order to ask about."""
+        from flywheel.records import Group, from_dict
+
+        return [from_dict(Group, group) for group in self._mined().get("groups", [])][:limit]
+
+    def _mined(self) -> dict[str, Any]:
+        state = self._store.state
+        for spin in reversed(state.spins()):
+            stored: dict[str, Any] | None = state.step(spin.number, "mine")
+            if stored is not None:
+                return stored
+        return {}
 
     def fix_first(self, limit: int = 20) -> list[Fix]:
         """What to do first: each line says what it would buy a week and what it would take in labels."""

@@ -19,7 +19,7 @@ __all__ = ["app", "run"]
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("demo", "audit", "init", "seed", "settings"),
     "Facts in and out": ("log", "feedback", "report", "import", "export"),
-    "Look": ("status", "observe", "failures", "modes", "slices", "why"),
+    "Look": ("status", "observe", "failures", "modes", "edge-cases", "slices", "why"),
     "Turn the wheel": ("spin", "label", "spins", "datasets", "lineage"),
     "Server": ("serve", "keys", "deadletter"),
     "Models": ("releases", "rollback", "predict"),
@@ -88,6 +88,7 @@ app.command()(facts.export)
 app.command()(status)
 app.command()(look.failures)
 app.command()(look.modes)
+app.command("edge-cases")(look.edge_cases)
 app.command()(why)
 app.command()(findings.observe)
 app.command()(findings.slices)

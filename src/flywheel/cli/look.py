@@ -1,4 +1,4 @@
-"""Commands that show what fails: failures and modes."""
+"""Commands that show what fails, and what will: failures, modes and edge cases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flywheel.errors import NotFound
 if TYPE_CHECKING:
     from flywheel.records import Failure, Mode
 
-__all__ = ["failures", "modes"]
+__all__ = ["edge_cases", "failures", "modes"]
 
 
 def failures(
@@ -146,3 +146,50 @@ def _show_mode(door: Door, mode: Mode) -> None:
             ["~input", "~output", "id"],
             [[short(f.input, 120), short(f.output, 40), (f.interaction_id, "dim")] for f in examples],
         )
+
+
+def edge_cases(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of each.")] = 15,
+    folder: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """List edge cases, and groups of inputs that no known class explains.
+
+    Of the last spin's window. An edge case's risk is P(failure) × severity × exposure × lack of labelled examples.
+
+    \b
+    Examples:
+      flywheel edge-cases
+      flywheel edge-cases --limit 50 --json
+    """
+    with opened(folder, as_json) as door:
+        groups, cases = door.wheel.groups(), door.wheel.edge_cases(limit)
+        named = [group for group in groups if group.size > 1 and group.name][:limit]
+        if door.json({"groups": named, "edge_cases": cases}):
+            return
+        if not named and not cases:
+            door.screen.line("No edge case yet. A spin looks for them among what it finds: flywheel spin")
+            return
+        if named:
+            door.screen.line("Alike inputs that no known class explains", "bold")
+            door.screen.table(
+                ["~what they say", ">inputs", ">one new class", "ask about"],
+                [[group.name, number(group.size), percent(group.p_new, 0), group.members[0]] for group in named],
+            )
+        if cases:
+            door.screen.line("Edge cases, the riskiest first", "bold")
+            door.screen.table(
+                ["interaction", "kind", ">P(failure)", ">severity", ">exposure", ">lack", "~why"],
+                [
+                    [
+                        case.interaction_id,
+                        case.kind,
+                        percent(case.p_failure, 0),
+                        f"{case.severity:.1f}",
+                        percent(case.exposure),
+                        f"{case.lack:.2f}",
+                        case.why,
+                    ]
+                    for case in cases
+                ],
+            )

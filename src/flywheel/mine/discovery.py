@@ -33,6 +33,8 @@ _NEIGHBOURS = 40
 _BLOCK = 1024
 _FITTED = (-6.2, 0.6, 2.8, 4.6)
 """Log odds of one new class: offset, weights of the two log odds, of the logarithm of size, and of density."""
+_SAME = 0.3
+"""An input this alike to a group's first one starts no group of its own."""
 _EARLIER = 0.5
 """An input of an earlier window counts half of one of this window: it may have had its answer by now."""
 
@@ -144,6 +146,8 @@ def _cover(near: Any, alike: Floats, weight: Floats, allowed: Any, limit: int) -
         gain, row, asked = heapq.heappop(heap)
         if gain >= 0.0:
             break
+        if covered[row] >= _SAME:
+            continue
         if asked == len(seeds):
             seeds.append(row)
             gains.append(-gain)

@@ -11,7 +11,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flywheel.errors import InvalidConfig, NotFound
-from flywheel.records import Failure, Feedback, Interaction, Mode, Observation, Release, Spin, to_dict
+from flywheel.records import (
+    EdgeCase,
+    Failure,
+    Feedback,
+    Group,
+    Interaction,
+    Mode,
+    Observation,
+    Release,
+    Spin,
+    to_dict,
+)
 from flywheel.server.pages import After, Limit, Page, page_of, shown
 from flywheel.server.routes import Routes
 from flywheel.server.schemas import PROBLEMS
@@ -117,6 +128,22 @@ async def mode(request: Request, id: _Id) -> Response:
     if not found:
         raise NotFound(f"there is no failure mode {id!r}")
     return JSONResponse(to_dict(found[0]))
+
+
+@routes.get("/v1/edge-cases", scope="read", summary="Edge cases", response_model=Page[EdgeCase], responses=PROBLEMS)
+async def edge_cases(request: Request, after: After = "", limit: Limit = 100) -> Response:
+    """Rare, novel and extreme inputs of the last spin's window, the riskiest first, with what makes up the risk."""
+    wheel, queue = request.state.access.wheel, request.app.state.queue
+    found = await queue.run(wheel.edge_cases)
+    return page_of(found, lambda case: str(case.interaction_id), after, limit)
+
+
+@routes.get("/v1/groups", scope="read", summary="New groups", response_model=Page[Group], responses=PROBLEMS)
+async def groups(request: Request, after: After = "", limit: Limit = 100) -> Response:
+    """Groups of alike inputs of the last spin's window that no known class explains, in the order to ask about."""
+    wheel, queue = request.state.access.wheel, request.app.state.queue
+    found = await queue.run(wheel.groups)
+    return page_of(found, lambda group: str(group.id), after, limit)
 
 
 @routes.get("/v1/spins", scope="read", summary="Spins", response_model=Page[Spin], responses=PROBLEMS)
