@@ -21,14 +21,19 @@ def test_embedders(name, inputs):
     check_embedder(create("embedders", name), inputs)
 
 
-@pytest.mark.parametrize(("name", "expect"), [("repeated", ["i1"]), ("slow", ["i3"])])
+@pytest.mark.parametrize(("name", "expect"), [("repeated", ["i1"]), ("retried", ["i2"]), ("slow", ["i3"])])
 def test_detectors(name, expect):
     window = window_of(
         [
             {"input": "where is it", "user": "u", "latency_ms": 10.0},
             {"input": "where is it", "user": "u", "latency_ms": 10.0},
             {"input": "hello", "latency_ms": 900.0},
-        ]
+        ],
+        [
+            {"of": "i1", "kind": "outcome", "name": "retry", "value": 0.0},
+            {"of": "i2", "kind": "outcome", "name": "retry", "value": 1.0},
+            {"of": "i3", "kind": "outcome", "name": "sale", "value": 1.0},
+        ],
     )
     check_detector(create("detectors", name), window.interactions, window.feedback, expect)
 
