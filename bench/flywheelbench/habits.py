@@ -133,6 +133,12 @@ class Window:
         bad = [f["interaction_id"] for f in self.feedback if _complaint(f)]
         return list(dict.fromkeys(place[i] for i in bad if i in place))
 
+    @cached_property
+    def retried(self) -> list[int]:
+        """Rows whose user tried again, in the order of the requests."""
+        again = {f["interaction_id"] for f in self.feedback if f.get("outcome", {}).get("retry")}
+        return [row for row, request in enumerate(self.requests) if request.id in again]
+
 
 def _complaint(feedback: dict[str, Any]) -> bool:
     return feedback.get("rating", 0) < 0 or "label" in feedback or "report" in feedback
@@ -195,6 +201,10 @@ def _reported_then_margin(window: Window, budget: int) -> list[int]:
     return list(dict.fromkeys([*window.reported, *_margin(window, len(window.requests))]))[:budget]
 
 
+def _signalled_then_margin(window: Window, budget: int) -> list[int]:
+    return list(dict.fromkeys([*window.reported, *window.retried, *_margin(window, len(window.requests))]))[:budget]
+
+
 def _nobody(window: Window, budget: int) -> list[int]:
     return []
 
@@ -226,6 +236,7 @@ HABITS = {
     "coreset": Habit(_coreset),
     "failures only": Habit(_suspected, only_failures=True),
     "reported then margin": Habit(_reported_then_margin),
+    "reported or retried then margin": Habit(_signalled_then_margin),
     "feedback as labels": Habit(_nobody, feedback_labels=True),
     "random on drift": Habit(_random, on_drift=True),
     "random + gate": Habit(_random, gated=True),
