@@ -2,8 +2,8 @@
 
 Every n-gram is known by a hash, so that no vocabulary has to be learnt: a text has the same row whatever else there is,
 and similarities once computed stay true. Weinberger et al. 2009 (feature hashing), here with 44 bits, so that two
-n-grams hardly ever share a number. No weight by rarity: with the kernel of `flywheel.train.text_machine` it changed
-nothing (`bench/text_learner.py`), and it would tie a text's row to the texts beside it.
+n-grams hardly ever share a number. No weight by rarity: with the kernel of `flywheel.train.text_machine` it gained
+nothing where it was tried (CLINC150, 20 texts a class), and it would tie a text's row to the texts beside it.
 """
 
 from __future__ import annotations

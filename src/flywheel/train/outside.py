@@ -4,7 +4,7 @@ A catch-all ("none of these") has no likeness of its own: its cases have in comm
 class. A learner of classes sees that badly, since new cases resemble no old ones. Its few cases serve better to set a
 threshold: a logistic regression on two numbers, the energy of the other classes' scores (their soft maximum; Liu et al.
 2020, "Energy-based out-of-distribution detection") and the margin of its own score over theirs, both held out. Nearest
-neighbours and centroids added nothing to these two (`bench/text_learner.py`).
+neighbours and centroids added nothing to these two where they were tried (CLINC150).
 
 How common such texts are among labels says little about how common they are among requests, since labels are chosen.
 They are taken to be at least `SHARE` of the requests.
