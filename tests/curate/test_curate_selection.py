@@ -59,7 +59,7 @@ def pick(table, pool, budget, seed=0, spin=1, exclude=(), novelty=None, **kw):
 
 @pytest.mark.slow
 def test_inclusion_probabilities_match_frequencies_over_seeds():
-    n, draws = 60, 1000
+    n, draws = 60, 500
     table, pool = window(n), failures(range(5, 30))
     con = ibis.duckdb.connect()
     table = con.create_table("window", table)
@@ -97,7 +97,7 @@ def test_hajek_estimate_from_a_selection_is_unbiased_and_the_plain_mean_is_not()
         for k in order
     ]
     weighted, plain, audited = [], [], []
-    for seed in range(600):
+    for seed in range(300):
         chosen = pick(table, pool, 60, seed=seed)
         wrong = np.array([truth[int(s.interaction_id[1:])] for s in chosen], float)
         weight = 1 / np.array([s.propensity for s in chosen])

@@ -58,7 +58,7 @@ def test_the_strategy_whose_labels_mend_gets_the_larger_share(good):
         learnt = learn_split(learnt, *labels_of(good, seed=spin))
     shares = shares_of(learnt)
     assert max(shares, key=shares.get) == good
-    assert shares[good] > 0.6
+    assert shares[good] > 0.5
     assert min(shares.values()) >= 0.04
     assert sum(shares.values()) == pytest.approx(1)
 

@@ -39,7 +39,7 @@ def shares_of(learnt: Mapping[str, float]) -> dict[str, float]:
     """Each strategy's share of the targeted budget, at least a twentieth, given the log-weights learnt so far.
 
     >>> shares_of({})["failing"]
-    0.5
+    0.4
     """
     weights = {name: prior * math.exp(learnt.get(name, 0.0)) for name, prior in STRATEGIES.items()}
     total = sum(weights.values())

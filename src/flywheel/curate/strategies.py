@@ -11,7 +11,7 @@ __all__ = ["STRATEGIES", "appeal", "chance", "lifted"]
 
 Array = NDArray[np.float64]
 
-STRATEGIES = {"failing": 0.50, "unfamiliar": 0.30, "doubtful": 0.10, "told": 0.10}
+STRATEGIES = {"failing": 0.40, "unfamiliar": 0.25, "doubtful": 0.05, "told": 0.30}
 """Each strategy with its share of the targeted budget before any label has spoken for or against it.
 
 - *failing*: likely failures in the middle of other likely failures. One label there tells about many, and outliers,
