@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -69,7 +70,9 @@ def _confident(examples: Sequence[Example], oof: Mapping[str, Answered]) -> list
     column = {label: i for i, label in enumerate(classes)}
     labels = np.asarray([column[canonical(example.label)] for example in examples])
     chances = np.vstack([_chances(oof[example.id], column) for example in examples])
-    flagged = find_label_issues(labels, chances, filter_by="both", n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # classes too small to flag: nobody has to act on that
+        flagged = find_label_issues(labels, chances, filter_by="both", n_jobs=1)
     quality = get_label_quality_scores(labels, chances)
     found = [int(i) for i in np.flatnonzero(flagged) if chances[i, labels[i]] <= _SURE]
     return [examples[i].id for i in sorted(found, key=lambda i: (float(quality[i]), examples[i].id))]
