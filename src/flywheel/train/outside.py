@@ -103,7 +103,8 @@ def fit_outside(
         return Outside()
     if named is not None:
         return _fitted(scores, y, weights, named, expected) if counts[named] >= _FEWEST else Outside()
-    strange = {c: _strangeness(scores, y, c, expected) for c in np.flatnonzero(counts >= _FEWEST).tolist()}
+    like = energy(scores, expected)
+    strange = {c: _strangeness(like, y == c) for c in np.flatnonzero(counts >= _FEWEST).tolist()}
     called = [c for c in by_name if strange.get(c, 1.0) < _STRANGE_BY_NAME]
     if called:
         return _fitted(scores, y, weights, called[0], expected)
@@ -129,14 +130,12 @@ def called_outside(labels: Sequence[Any]) -> list[int]:
     return [i for i, word in enumerate(words) if word in _NAMES]
 
 
-def _strangeness(scores: Array, y: Array, column: int, temperature: float) -> float:
-    """The share of other classes' texts that are less like any class than the median text of this one.
+def _strangeness(like: Array, own: Array) -> float:
+    """The share of other classes' texts that are less like any class (their energy) than the median text of this one.
 
     Near 0 for a catch-all. A class that is only mistaken for its neighbours is much like them.
     """
-    found = energy(scores, temperature)
-    own = y == column
-    return float(np.mean(found[~own] < np.median(found[own])))
+    return float(np.mean(like[~own] < np.median(like[own])))
 
 
 def _gained(scores: Array, y: Array, weights: Array, column: int, expected: float, plain: Array) -> tuple[float, float]:
