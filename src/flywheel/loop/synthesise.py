@@ -133,7 +133,7 @@ def _again(trainer: Trainer, dataset: Dataset, seed: int, folds: int, turn: int)
     """Cross-fitted answers to all real examples where the trainer gives them for little, else to those of 3 folds."""
     turns = []
     for part in sorted({example.fold % folds for example in dataset.examples}):
-        held = [e for e in dataset.examples if e.fold % folds == part and e.origin != "synthetic"]
+        held = [e for e in dataset.examples if e.fold % folds == part and e.evidence]
         groups = {e.group for e in held if e.group}
         gone = {e.id for e in dataset.examples if e.fold % folds == part or e.group in groups}
         if held and len(gone) < len(dataset.examples):
