@@ -26,6 +26,8 @@ _FEWEST = 8
 """Cases that an operation is about, before it is tried."""
 _NEWS = 1.25
 """An operation that was refused is tried again when its cases are so many times what they were."""
+_MENDS = 0.2
+"""What becomes right must also outweigh what becomes wrong, at least at this level of the exact McNemar test."""
 _FLOOR = 0.01
 """A label's probability below this counts as this: one hopeless case must not outweigh the others."""
 _STEADY = 5
@@ -124,9 +126,9 @@ def decide(
 
     It enters when the cases it is about gain significantly (a one-sided paired t-test on the log of the probability
     that the label got, or without probabilities the exact McNemar test; at 0.1, shared among the operations tried so
-    far as Bonferroni has it, and less from the sixth look on), when it fixes more in all than it breaks, and when the
-    rest does not lose significantly at the same 0.1. One that is in stays as long as it does not break more than it
-    fixes. `known` holds the records by operation name.
+    far as Bonferroni has it, and less from the sixth look on), when more of these cases become right than wrong
+    (McNemar at 0.2) and more of all, and when the rest does not lose significantly at the same 0.1. One that is in
+    stays as long as it does not break more than it fixes. `known` holds the records by operation name.
     """
     before = known.get(operation.name)
     looks = int(before["looks"]) + 1 if before else 1
@@ -134,9 +136,11 @@ def decide(
     level = ALPHA / tried * min(1.0, (_STEADY / looks) ** 2)
     p = _sign_test(trial.gained, trial.lost) if trial.p is None else trial.p
     p_rest = _sign_test(trial.rest_lost, trial.rest_gained) if trial.p_rest is None else trial.p_rest
+    # Models that are a little surer everywhere give every label more probability, and mend nothing.
+    mends = _sign_test(trial.gained, trial.lost) <= _MENDS
     loses = min(p_rest, _sign_test(trial.rest_lost, trial.rest_gained)) <= ALPHA
     inside = bool(before and before["admitted"])
-    admitted = trial.net >= 0 and not loses if inside else p <= level and trial.net > 0 and not loses
+    admitted = trial.net >= 0 and not loses if inside else p <= level and mends and trial.net > 0 and not loses
     said = (
         "stays" if inside and admitted else "left out again" if inside else "admitted" if admitted else "not admitted"
     )
