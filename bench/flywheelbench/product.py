@@ -30,6 +30,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "replay buffer": {},  # max_examples is one budget: only the newest labels are kept
     "propensities": {"curate": {"propensity_clip": 0.0}},
     "augmentation": {"mine": {"augment": False}},
+    "corrections by users": {"curate": {"corrections": False}},
     "learned split": {"curate": {"learned_split": False}},
 }
 """Name of the part → the settings that take it out."""

@@ -118,6 +118,8 @@ class CurateSettings:
     """Parts of the cross-fitted replay."""
     spread_groups: bool = False
     """Pass an answer on to alike inputs where two answers, the nearest examples and a model agree."""
+    corrections: bool = True
+    """Learn from users who name the right answer, where the champion thinks it likely; such labels prove nothing."""
     learned_split: bool = True
     """Let what their labels mended decide how the targeted budget is shared among the ways of choosing."""
 

@@ -105,7 +105,7 @@ def content_hash(examples: Sequence[Example]) -> str:
 def _trust(example: Example) -> tuple[bool, bool, datetime, int, str]:
     """People and later facts before the labels a team started with, those before synthetic ones; then the latest."""
     at = example.at or datetime.min.replace(tzinfo=UTC)
-    asked = example.origin not in ("seed", "synthetic", "group")
+    asked = example.evidence and example.origin != "seed"
     return asked, example.evidence, at, example.spin, example.id
 
 

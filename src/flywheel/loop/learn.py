@@ -15,6 +15,7 @@ from typing import Any
 from flywheel import curate, diagnose, prove
 from flywheel.diagnose.told import told
 from flywheel.errors import InvalidRecord, NothingToLearn
+from flywheel.loop.believing import believed
 from flywheel.loop.spreading import passed_on
 from flywheel.loop.synthesise import augmented
 from flywheel.loop.turn import Turn
@@ -153,6 +154,7 @@ def step_curate(work: Turn) -> dict[str, Any]:
     have = {example.id for example in known}
     fresh = [example for example in fresh if example.id not in have]
     fresh += passed_on(work, asked, [*known, *fresh])
+    fresh += [example for example in believed(work, [*known, *fresh]) if example.id not in have]
     state.add_examples(curate.assign_groups(fresh, known, settings))
     pool = state.examples()
     if not pool:

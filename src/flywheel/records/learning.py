@@ -77,7 +77,8 @@ class Example:
     input: Any
     label: Any
     origin: str = "review"
-    """`seed`, `review`, `truth` (delayed), `function`, `synthetic`, or `group` (passed on from an alike input)."""
+    """`seed`, `review`, `truth` (delayed), `function`, `synthetic`, `group` (passed on from an alike input), or `user`
+    (a correction that is believed)."""
     interaction_id: str | None = None
     by: str | None = None
     at: datetime | None = None
@@ -97,8 +98,8 @@ class Example:
 
     @property
     def evidence(self) -> bool:
-        """Has somebody, or a later fact, said this label of this very input? No evaluation counts the others."""
-        return self.origin not in ("synthetic", "group")
+        """Has somebody who was asked, or a later fact, said this label of this input? No evaluation counts others."""
+        return self.origin not in ("synthetic", "group", "user")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
