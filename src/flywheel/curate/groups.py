@@ -1,7 +1,7 @@
 """Group decisions: what one answer says about the inputs that are alike, and where it may be believed.
 
-An answer about one input of a group is no answer about the others: of labels spread to whole groups of texts a quarter
-to a half are wrong (`make bench-discovery`). So an answer is passed on only where everything agrees about the single
+An answer about one input of a group is no answer about the others: of labels spread to whole groups of texts more than
+half are wrong (`make bench-discovery`). So an answer is passed on only where everything agrees about the single
 member: the other answers in its group, the labelled examples nearest to it, and a model that learnt from the answers.
 """
 
