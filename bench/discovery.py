@@ -369,9 +369,10 @@ def main() -> None:
         "seconds": timing() if "timing" in parts else kept.get("seconds", {}),
         "rows": rows,
     }
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    rows_apart = json.dumps(result.pop("rows"), separators=(",", ":"))
+    RESULTS.write_text(json.dumps(result, indent=1)[:-2] + f',\n "rows": {rows_apart}\n}}\n')
     if not options.quietly:
-        print(json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1))
+        print(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":
