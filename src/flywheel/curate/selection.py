@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,9 +119,7 @@ def select(
     generator = _generator(seed, spin)
     spare = budget - audit_size(budget, settings.audit_share)
     known_doubt, heard = _signs(candidates, doubt or {}, told or {})
-    chances = chance(known_doubt, heard, np.asarray([failure.probability for failure in candidates]))
-    if protected:
-        chances = lifted(chances, known_doubt, [str([f.context.get(name) for name in protected]) for f in candidates])
+    chances = _chances(candidates, known_doubt, heard, protected)
     groups = _groups(candidates, chances, novelty, settings.near_duplicate)
     worths = _worths(candidates, groups, chances, known_doubt, heard, vectors, worth or {})
     draw = _draw(candidates, groups, worths, shares_of(learnt or {}), spare, generator)
@@ -136,6 +134,20 @@ def select(
         )
         return replace(made, wanted=draw.wanted.get(interaction_id, {}))
 
+    return _drawn(eligible, budget, audit, population, generator, draw, known, chosen)
+
+
+def _drawn(
+    eligible: Any,
+    budget: int,
+    audit: int,
+    population: int,
+    generator: np.random.Generator,
+    draw: _Draw,
+    known: Mapping[str, Failure],
+    chosen: Callable[..., Selection],
+) -> list[Selection]:
+    """The audit, then the targeted ones by falling value, then those drawn in place of a double."""
     in_order = _in_random_order(eligible, budget, generator)
     audits = [
         chosen(i, p, f"random audit: one of {audit} out of {population}, each with the same chance", True)
@@ -150,6 +162,14 @@ def select(
         chosen(i, known[i].probability, _why(known[i], group)) for i, (group, _) in best_first if i not in asked
     ]
     return audits + targeted + extra
+
+
+def _chances(candidates: Sequence[Failure], doubt: Array, heard: Array, protected: Sequence[str]) -> Array:
+    """How likely each of the pool is a failure worth a label, fair between the users that `protected` tells apart."""
+    chances = chance(doubt, heard, np.asarray([failure.probability for failure in candidates]))
+    if not protected:
+        return chances
+    return lifted(chances, doubt, [str([f.context.get(name) for name in protected]) for f in candidates])
 
 
 def _signs(candidates: Sequence[Failure], doubt: Mapping[str, float], told: Mapping[str, float]) -> tuple[Array, Array]:
