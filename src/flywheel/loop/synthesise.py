@@ -36,6 +36,8 @@ def augmented(
     if not settings.augment or settings.synthetic_share <= 0 or work.shop.config.product.task != "classification":
         return plain, {"operations": records}
     real = plain.examples
+    if not settings.augment_text and work.shop.trainer_for([example.input for example in real]).name == "text":
+        return plain, {"operations": records}
     operations = _operations(work, real, records)
     if not operations:
         return plain, {"operations": records}

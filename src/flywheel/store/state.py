@@ -198,13 +198,13 @@ class State:
         if row is None:
             return None
         try:
-            examples = json.loads(zlib.decompress(row.content))
+            examples = _examples(zlib.decompress(row.content))
         except (zlib.error, ValueError) as problem:
             raise CorruptStore(
                 f"the stored examples of dataset {hash} cannot be read ({problem}). Restore the database from a backup"
             ) from problem
         manifest = from_dict(Dataset, json.loads(row.doc))
-        return replace(manifest, examples=tuple(from_dict(Example, example) for example in examples))
+        return replace(manifest, examples=examples)
 
     def living_dataset(self, hash: str) -> Dataset | None:
         """A dataset; where an erasure has left a tombstone of it, the version that took its place."""
@@ -371,6 +371,16 @@ def _item(item: ReviewItem) -> dict[str, Any]:
 
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {Example: msgspec.json.Decoder(Example)}
 """Examples are read by the thousand several times a spin, and are plain enough to be decoded in C."""
+
+
+_MANY: msgspec.json.Decoder[tuple[Example, ...]] = msgspec.json.Decoder(tuple[Example, ...])
+
+
+def _examples(content: bytes) -> tuple[Example, ...]:
+    try:
+        return _MANY.decode(content)
+    except msgspec.DecodeError:  # a number that JSON does not have, such as NaN
+        return tuple(from_dict(Example, example) for example in json.loads(content))
 
 
 def _back(kind: type[R], doc: str | None) -> R | None:
