@@ -28,7 +28,18 @@ def many(start, n, old, new, **more):
 
 def good(suite=900):
     """40 fresh labels, 31 failures: 25 fixed, none broken; the placebo fixes 3. In the suite 5 fixed, 2 broken."""
-    fresh = [pair(i, i >= 31, i < 25 or i >= 31, fresh=True, control=i < 3 or i >= 31, mode="m1") for i in range(40)]
+    fresh = [
+        pair(
+            i,
+            i >= 31,
+            i < 25 or i >= 31,
+            fresh=True,
+            control=i < 3 or i >= 31,
+            mode="m1",
+            propensity=1.0 if i < 35 else 0.02,
+        )
+        for i in range(40)
+    ]
     old = many(100, suite - 50, 1, 1) + many(5000, 43, 0, 0) + many(6000, 5, 0, 1) + many(7000, 2, 1, 0)
     return fresh + old
 
@@ -92,6 +103,41 @@ def test_probabilities_prove_what_answers_are_too_few_to():
     suite = many(100, 300, 1, 1)
     assert gate(fresh(0.05) + suite, settings=SETTINGS).decision == "promote"
     assert sum(gate(fresh(0.0) + suite, settings=SETTINGS).decision == "promote" for _ in range(60)) <= 6
+
+
+def moved_on(gained, audits=50):
+    """The suite of old cases loses 8 %, beyond chance and beyond the budget of flips; the traffic gains `gained`."""
+    old = many(100, 230, 1, 1) + many(8000, 22, 1, 0) + many(9000, 2, 0, 1)
+    aimed = [pair(i, 0, i % 2, fresh=True, control=0, propensity=0.8) for i in range(190)]
+    drawn = [
+        pair(300 + i, i >= gained * audits, 1, fresh=True, control=i >= gained * audits, propensity=0.02, audit=True)
+        for i in range(audits)
+    ]
+    return old + aimed + drawn
+
+
+def test_old_cases_are_no_veto_where_todays_traffic_is_proved_to_gain():
+    verdict = gate(moved_on(0.2), settings=SETTINGS)
+    assert outcome(verdict, "traffic").values["gain"] == pytest.approx(0.2, abs=0.05)
+    assert "outweighed by at least" in outcome(verdict, "negative flips").line
+    assert verdict.decision == "promote"
+    assert gate(moved_on(0.0), settings=SETTINGS).decision == "reject"
+
+
+def test_few_labels_for_the_bulk_of_the_traffic_prove_nothing_about_it():
+    """All ten random labels happen to show no loss: a loss of a tenth would have been missed once in three times."""
+    verdict = gate(moved_on(0.0, audits=10), settings=SETTINGS)
+    assert outcome(verdict, "traffic").values["gain"] > 0
+    assert outcome(verdict, "traffic").values["low"] < 0
+    assert verdict.decision == "reject"
+
+
+def test_a_loss_of_todays_traffic_is_refused_whatever_was_aimed_at():
+    aimed = [pair(i, 0, 1, fresh=True, control=0, propensity=0.9) for i in range(40)]
+    drawn = [pair(100 + i, 1, i >= 8, fresh=True, control=1, propensity=0.02, audit=True) for i in range(20)]
+    verdict = gate(aimed + drawn + many(1000, 300, 1, 1), settings=SETTINGS)
+    assert outcome(verdict, "traffic").outcome == "fail"
+    assert verdict.decision == "reject"
 
 
 def test_a_loss_against_the_champion_is_no_improvement():

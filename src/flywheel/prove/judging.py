@@ -19,6 +19,10 @@ sides by cross-fitting, and of fresh *audit* labels, which were drawn uniformly.
 failures stay out of it: they favour the candidate. They stay out of the budget of negative flips as well: where the
 champion was right on them it was right by a hair, so they would overstate how often a good answer turns bad.
 
+**Old cases and today's traffic.** The suite is made of what was known before, and the world may have moved on. Where
+the fresh labels, weighted to today's traffic, prove a gain, what the suite loses as a whole no longer vetoes it; what
+a class, a protected slice or a fixed mode loses does.
+
 **Many looks.** Labels gather over spins until they decide, and every spin brings fresh ones. Looks are counted and
 shown; what all looks at one champion may spend adds up to alpha (`exact.spent_alpha`).
 """
@@ -29,6 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flywheel.config import GateSettings
 from flywheel.prove import exact
@@ -42,6 +47,7 @@ AGREES = 0.9
 """The final artefact must be right on this share of what the fold models got right unseen."""
 _HARM_ALPHA = 0.05
 """Level of the checks that look for harm; the level of the proof of improvement is `gate.alpha`."""
+_ONE_SIDED = 1.645
 _NOTICED_MS = 1.0
 """Nobody notices a slower answer below it, and the clock's own noise is a large part of it."""
 _ENOUGH = 20
@@ -74,16 +80,19 @@ def gate(
     alpha = exact.spent_alpha(settings.alpha, look)
     improvement, missing = _improvement(fresh, alpha, look)
     regression, more = _regression(suite, settings.margin)
+    traffic, gains = _traffic(fresh)
     checks = [
         *improvement,
-        regression,
+        traffic,
+        _outweighed(regression, gains),
         classes_check(suite, settings.slice_margin, _HARM_ALPHA),
         *slices_check(suite, protected, settings.slice_margin, _HARM_ALPHA),
-        _flips(suite, settings.max_broken_share),
+        _outweighed(_flips(suite, settings.max_broken_share), gains),
         reopened_check(pairs, fixed_modes or {}),
     ]
     if latency is not None:
         checks.append(_latency(latency, settings))
+    more = 0 if gains > 0 else more
     if cost is not None:
         checks.append(_ratio("cost", cost, settings.latency_ratio, "an input"))
     if agreement is not None:
@@ -234,6 +243,50 @@ def _short(count: _Count, alpha: float, look: int) -> int:
     """Labels still missing for the next look, whose alpha may be smaller."""
     following = alpha * exact.spent_alpha(1.0, look + 1) / exact.spent_alpha(1.0, look)
     return max(1, exact.labels_needed(count.wins, count.losses, count.units, following) - count.units)
+
+
+# --- what it means for today's traffic -------------------------------------------------------------------------------
+
+
+def _traffic(fresh: Sequence[Pair]) -> tuple[Check, float]:
+    """The change of accuracy on the traffic since the champion's release, from the fresh labels alone, and what it is
+    at least (one-sided, 5 %).
+
+    Each label weighs by the inverse of the probability with which it was asked for, so that what was aimed at failures
+    does not pass for the traffic (Hájek 1971). Near-duplicates count once. Few labels speak for the bulk of the
+    traffic, and a rare loss is easily missed by all of them: the lower limit therefore counts one more of the heaviest,
+    as a loss.
+    """
+    units: dict[str, list[tuple[float, float]]] = {}
+    for pair in fresh:
+        change = float(pair.candidate_right) - float(pair.champion_right)
+        units.setdefault(pair.example.group or pair.example.id, []).append((1 / pair.example.propensity, change))
+    if len(units) < _ENOUGH:
+        return Check("traffic", "pass", f"{len(units)} labels are too few to say what it means for the traffic"), 0.0
+    weights = np.array([sum(weight for weight, _ in own) for own in units.values()])
+    changes = np.array([sum(w * change for w, change in own) for own in units.values()]) / weights
+    gain, error = _weighted_mean(weights, changes)
+    wary, wider = _weighted_mean(np.append(weights, weights.max()), np.append(changes, -1.0))
+    low, high = wary - _ONE_SIDED * wider, gain + _ONE_SIDED * error
+    spread = f"{100 * low:+.1f} to {100 * high:+.1f}"
+    line = f"on the traffic since the champion's release {100 * gain:+.1f} points ({spread}, from {len(units)} labels)"
+    values = {"gain": gain, "low": low, "high": high, "labels": len(units)}
+    return Check("traffic", "fail" if high < 0 else "pass", line, values), low
+
+
+def _weighted_mean(weights: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float]:
+    shares = weights / weights.sum()
+    mean = float(shares @ values)
+    return mean, float(np.sqrt(shares**2 @ (values - mean) ** 2))
+
+
+def _outweighed(check: Check, gains: float) -> Check:
+    """What the whole suite of old cases loses is no veto where today's traffic is proved to gain; classes, slices and
+    fixed modes keep theirs."""
+    if check.outcome == "pass" or gains <= 0:
+        return check
+    line = f"{check.line}; outweighed by at least {100 * gains:.1f} points on today's traffic"
+    return Check(check.name, "pass", line, {**check.values, "outweighed": gains})
 
 
 # --- harm ------------------------------------------------------------------------------------------------------------
