@@ -158,7 +158,7 @@ class GateSettings:
     """Largest loss of accuracy on the regression suite that counts as no loss."""
     slice_margin: float = 0.05
     """The same on each protected slice and class."""
-    max_broken_share: float = 0.05
+    max_broken_share: float = 0.1
     """Budget of negative flips: share of the champion's right answers that a candidate may break."""
     latency_ratio: float = 2.0
     """A candidate may answer at most so many times slower than the champion."""
