@@ -54,6 +54,8 @@ HEAVIEST = 5.0
 variance."""
 
 _CLIP = 1e-3
+LEAST_DOUBT = 0.01
+"""No model is believed to be surer than this: else no complaint could be heard against its confidence."""
 _SURE = 0.99
 
 
@@ -151,7 +153,7 @@ def detect(signs: Any, calibration: Calibration | None = None) -> Any:
     for name in names:
         weight = known.weights.get(name, start.weights[name])
         if name == "doubt":
-            p = signs.doubt.clip(_CLIP, 1.0 - _CLIP)
+            p = signs.doubt.clip(LEAST_DOUBT, 1.0 - _CLIP)
             z = z + weight * ((p / (1.0 - p)).ln() - _logit(BASE)).fill_null(0.0)
         else:
             z = z + weight * signs[name]
@@ -218,7 +220,7 @@ def _features(row: dict[str, Any], names: Sequence[str], settled: bool = False) 
     for name in names:
         value = row[name]
         if name == "doubt":
-            values.append(0.0 if value is None else _logit(min(max(value, _CLIP), 1.0 - _CLIP)) - _logit(BASE))
+            values.append(0.0 if value is None else _logit(min(max(value, LEAST_DOUBT), 1.0 - _CLIP)) - _logit(BASE))
         elif name in ("label_wrong", "label_right") and value >= 1.0 and not settled:
             values.append(0.0)
         else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flywheel.curate.split import learn_split, shares_of
+from flywheel.diagnose.calibration import LEAST_DOUBT
 from flywheel.loop.turn import Turn
 from flywheel.ports import Predictions
 from flywheel.prove import Pair
@@ -49,7 +50,7 @@ def heard(work: Turn, pool: Sequence[Failure]) -> dict[str, float]:
     return {
         f.interaction_id: _logit(f.probability)
         - base
-        - (0.0 if f.confidence is None else weight * (_logit(1.0 - f.confidence) - _logit(0.1)))
+        - (0.0 if f.confidence is None else weight * (_logit(max(LEAST_DOUBT, 1.0 - f.confidence)) - _logit(0.1)))
         for f in pool
     }
 
