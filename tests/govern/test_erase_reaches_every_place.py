@@ -23,7 +23,7 @@ def erased(tmp_path_factory):
     """A product whose 24 users are planted everywhere; two are erased."""
     folder = tmp_path_factory.mktemp("erased") / "bank"
     with flywheel.open(folder, **OPTIONS) as fw:
-        plant(fw, folder, USERS)
+        plant(fw, folder, USERS, budget=2 * USERS)  # everybody is learnt from
         before = {"files": marks_in_files([folder, folder.parent / "outside"]), "old": fw.datasets()[-1].hash}
         before["cells"] = marks_in_database(fw._store._database.engine)
         before["releases"] = [(release.version, release.dataset) for release in fw.releases()]
