@@ -152,7 +152,7 @@ class TrainSettings:
 class GateSettings:
     """`[gate]`: what a candidate must prove."""
 
-    alpha: float = 0.05
+    alpha: float = 0.1
     """Chance with which a candidate that is no better may pass the superiority test."""
     margin: float = 0.02
     """Largest loss of accuracy on the regression suite that counts as no loss."""

@@ -296,10 +296,9 @@ def _regression(suite: Sequence[Pair], margin: float) -> tuple[Check, int]:
     """Non-inferiority on the regression suite.
 
     Pass when the upper limit of the loss is within the margin. A suite too small to see so little, even from a
-    candidate without net loss, cannot give that proof: it passes a candidate whose measured loss is within the margin
-    and no more than chance would give, and the line says what it could have missed. The suite grows with every spin
-    until the proof is asked for. Fail when the loss is above the margin and more losses than gains is no accident;
-    else unsure.
+    candidate without net loss, cannot give that proof: it refuses a loss that is more than chance would give, and the
+    line says what it could have missed. The suite grows with every spin until the proof is asked for. Fail when the
+    loss is above the margin and more losses than gains is no accident; else unsure.
     """
     count = _count(suite, lambda p: p.champion_right)
     n, losses, wins = count.units, count.losses, count.wins
@@ -310,7 +309,7 @@ def _regression(suite: Sequence[Pair], margin: float) -> tuple[Check, int]:
     seen = exact.smallest_loss_seen(losses + wins, n, _HARM_ALPHA)
     p = exact.sign_test(losses, wins)
     proven = high <= margin
-    if proven or loss <= 0 or (seen > margin >= loss and p > _HARM_ALPHA):
+    if proven or loss <= 0 or (seen > margin and p > _HARM_ALPHA):
         outcome = "pass"
     elif loss > margin and p <= _HARM_ALPHA:
         outcome = "fail"
