@@ -57,7 +57,12 @@ class Product:
         first = self.world.spins[0][0].at
         self.fw = flywheel.open(self.folder, task="classification", **self._settings())
         self.fw.seed(self.world.seed_inputs, self.world.seed_labels, at=first - timedelta(days=2))
-        self.fw.spin(budget=0, at=first - timedelta(days=1), seed=self.seed)
+        opening = self.fw.spin(budget=0, at=first - timedelta(days=1), seed=self.seed)
+        if self.fw._releases.champion() is None and opening.candidate:
+            # Every arm begins with the seed model, also where it is no better than always giving the commonest answer.
+            known = self.fw._store.state.candidate(opening.candidate)
+            assert known is not None
+            self.fw._releases.promote(known[0], first - timedelta(days=1))
         self.candidates: list[tuple[Model, Model, bool]] = []
         """Champion, candidate, promoted: one for each spin that trained."""
 

@@ -124,6 +124,16 @@ def test_the_latest_reviewer_wins_a_conflict_and_it_is_noted():
     assert len(build(numbers, regression=False).examples) < 5
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [({"age": 31, "job": "cook"}, 2), ([31.0, 2.0], 2), ("where is my card", 1), ([0.5] * 64, 1)],
+    ids=["fields", "few numbers", "text", "picture"],
+)
+def test_alike_people_may_differ_and_alike_texts_may_not(value, kept):
+    pool = [example(1, "yes", input=value, group="g"), example(2, "no", input=value, group="g", at=AT)]
+    assert len(build(pool).examples) == kept
+
+
 def test_a_second_opinion_replaces_the_first_label_and_keeps_that_it_was_a_failure():
     first = example(1, "a", at=AT, failure=True, audit=True)
     second = replace(first, id="e9", label="b", at=AT + timedelta(days=1), failure=False)

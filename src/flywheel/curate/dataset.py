@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,8 @@ from flywheel.records import Dataset, Example
 __all__ = ["build_dataset", "content_hash"]
 
 _BINS = 10
+_WIDE = 32
+"""A list with so many numbers is a picture or an embedding."""
 _NOTED = 50
 """At most so many conflicts are written out in a dataset's notes; all are counted."""
 _CONTENT = (
@@ -132,13 +134,20 @@ def _latest(pool: Sequence[Example]) -> tuple[list[Example], int]:
 
 
 def _settled(examples: Sequence[Example], conflicts: list[dict[str, Any]]) -> list[Example]:
-    """Leave out what contradicts the most trusted label of its group."""
+    """Leave out what contradicts the most trusted label of its group.
+
+    Only where alike means the same: of two people with the same few fields one may well pay and the other not, and to
+    leave one of them out would teach the model a certainty that is not there.
+    """
     groups: defaultdict[str, list[Example]] = defaultdict(list)
     for example in examples:
         groups[example.group or example.id].append(example)
     kept: list[Example] = []
     for name in sorted(groups):
         best = max(groups[name], key=_trust)
+        if _described(best.input):
+            kept.extend(groups[name])
+            continue
         agreeing = [example for example in groups[name] if canonical(example.label) == canonical(best.label)]
         kept.extend(agreeing)
         if len(agreeing) < len(groups[name]):
@@ -155,6 +164,15 @@ def _settled(examples: Sequence[Example], conflicts: list[dict[str, Any]]) -> li
                 }
             )
     return kept
+
+
+def _described(value: Any) -> bool:
+    """Is an input a description by fields or a few numbers, which many different things may share?"""
+    if isinstance(value, Mapping):
+        return not isinstance(value.get("messages"), list)
+    return (
+        isinstance(value, list | tuple) and len(value) < _WIDE and not any(isinstance(v, Mapping | list) for v in value)
+    )
 
 
 def _replay(examples: Sequence[Example], spin: int, cap: int | None, seed: int, regression: bool) -> list[Example]:
