@@ -250,8 +250,6 @@ class Gatekeeper:
     """The product's gate around another arm's candidates."""
 
     shared: Shared
-    audit: bool
-    """Were the labels drawn at random?"""
     looks: int = 0
     suite: dict[str, Answer] = field(default_factory=dict)
     trained: tuple[Example, ...] = ()

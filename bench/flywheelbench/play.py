@@ -111,7 +111,7 @@ def _end(requests: Sequence[Request]) -> datetime:
 
 def _play_habit(world: World, arm: str, habit: Habit, budget: int, shared: Shared, book: Book) -> dict[str, Any]:
     champion = shared.seed_model
-    keeper = Gatekeeper(shared, audit=arm.startswith("random")) if habit.gated else None
+    keeper = Gatekeeper(shared) if habit.gated else None
     if keeper:
         keeper.opens(shared.seed_examples, shared.seed)
     inbox, people, rng = Inbox(world), Labeler(world), np.random.default_rng([world.seed, 77])

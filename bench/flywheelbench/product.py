@@ -28,7 +28,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "label-noise guard": {"curate": {"label_noise": False}},
     "slices": {"product": {"protected": ()}},
     "replay buffer": {},  # max_examples is one budget: only the newest labels are kept
-    "propensities": {"curate": {"propensity_clip": 0.0}},
     "augmentation": {"mine": {"augment": False}},
     "corrections by users": {"curate": {"corrections": False}},
     "learned split": {"curate": {"learned_split": False}},

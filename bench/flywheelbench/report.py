@@ -38,6 +38,8 @@ def interval(values: Sequence[float], draws: int = 10_000) -> tuple[float, float
         return (float("nan"),) * 3
     means = np.random.default_rng(0).choice(data, (draws, len(data))).mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
+    if len(data) < 3:  # two seeds draw no interval
+        low = high = float("nan")
     return float(data.mean()), float(low), float(high)
 
 
@@ -184,7 +186,9 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
 
 def _share(triple: Sequence[float], digits: int = 1) -> str:
     mean, low, high = (100 * v for v in triple)
-    return "—" if np.isnan(mean) else f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    if np.isnan(mean):
+        return "—"
+    return f"{mean:.{digits}f}" + ("" if np.isnan(low) else f" ({low:.{digits}f} to {high:.{digits}f})")
 
 
 def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
@@ -196,10 +200,10 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
     order = sorted(arms, key=lambda arm: -np.nan_to_num(ends[arm]["mean"][0], nan=-9))
     lines = ["## Share of the gap closed, % (prequential; 95 % interval over seeds)", ""]
     lines += _table(
-        ["arm", "mean", *GAINS, "flywheel leads by", "p (Holm)"],
+        ["arm", "seeds", "mean", *GAINS, "flywheel leads by", "p (Holm)"],
         [
             [
-                arm, _share(ends[arm]["mean"]),
+                arm, str(len(ends[arm]["by_seed"])), _share(ends[arm]["mean"]),
                 *(f"{100 * ends[arm]['streams'][s][0]:.1f}" if s in ends[arm]["streams"] else "—" for s in GAINS),
                 _share(ends[arm]["lead"]) if "lead" in ends[arm] else "",
                 f"{ends[arm]['p']:.4f}" if "p" in ends[arm] else "",
@@ -270,6 +274,15 @@ def _ablations(rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> dict[s
     return found
 
 
+def _plain(value: Any) -> Any:
+    """What JSON can hold: nothing in place of what is no number."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
 def main() -> None:
     """Print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -284,7 +297,7 @@ def main() -> None:
     data, text = compose(rows, seeds)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     data |= {"commit": commit.stdout.strip(), "machine": f"{platform.machine()}, Python {platform.python_version()}"}
-    options.rows.with_suffix(".json").write_text(json.dumps(data, indent=1) + "\n")
+    options.rows.with_suffix(".json").write_text(json.dumps(_plain(data), indent=1) + "\n")
     options.rows.with_suffix(".md").write_text(text + "\n")
     print(text)
 

@@ -128,6 +128,8 @@ class CurateSettings:
 class MineSettings:
     """`[mine]`: what is made of failures."""
 
+    novelty: bool = True
+    """Say how unlike the examples each doubtful input is, and look for edge cases and groups that no class explains."""
     augment: bool = True
     """Try synthetic examples made like the inputs that fail, and keep those that help on held-out real cases."""
     augment_text: bool = False
@@ -153,7 +155,7 @@ class GateSettings:
     """`[gate]`: what a candidate must prove."""
 
     alpha: float = 0.1
-    """Chance with which a candidate that is no better may pass the superiority test."""
+    """Level of the superiority test, nominal, over all candidates held against one champion."""
     margin: float = 0.02
     """Largest loss of accuracy on the regression suite that counts as no loss."""
     slice_margin: float = 0.05

@@ -130,7 +130,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
 def step_mine(work: Turn) -> dict[str, Any]:
     """Say how unlike the examples each doubtful input is, and find edge cases and groups that no class explains."""
     nothing: dict[str, Any] = {"novelty": {}, "edge_cases": [], "groups": []}
-    if not work.docs["sync"]["interactions"]:
+    if not work.docs["sync"]["interactions"] or not work.shop.config.mine.novelty:
         return nothing
     known = work.shop.store.state.examples()
     inputs = [failure.input for failure in work.pool]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -106,10 +106,13 @@ def step_label(work: Turn) -> dict[str, Any] | None:
             break
         by_id = {item.id: item for item in waiting}
         source = "system" if labeler.name == "truth" else "reviewer"
-        for given in _handfuls(labeler.label(waiting)):
+
+        def keep(given: Sequence[tuple[str, Any, str]], asked: dict[str, ReviewItem], source: str) -> None:
             # A labeler may say a thing twice.
-            answers = [(by_id.pop(key).id, label, by, work.at) for key, label, by in given if key in by_id]
+            answers = [(asked.pop(key).id, label, by, work.at) for key, label, by in given if key in asked]
             log_labels(store, curate.ReviewQueue(store.state).label_many(answers), source)
+
+        _take(labeler.label(waiting), partial(keep, asked=by_id, source=source))
         waiting = list(by_id.values())
     if waiting:
         work.spin = replace(work.spin, state="waiting", step="label", waiting_for=len(waiting))
@@ -122,22 +125,21 @@ def step_label(work: Turn) -> dict[str, Any] | None:
     }
 
 
-def _handfuls(answers: Iterator[tuple[str, Any, str]]) -> Iterator[list[tuple[str, Any, str]]]:
-    """What comes together is stored together; what a slow labeler gives is stored as it comes."""
+def _take(answers: Iterable[tuple[str, Any, str]], keep: Callable[[Sequence[tuple[str, Any, str]]], None]) -> None:
+    """What comes together is stored together; what a slow labeler gives is stored as it comes. Nothing is lost when it
+    fails."""
     given: list[tuple[str, Any, str]] = []
     since = time.monotonic()
     try:
         for answer in answers:
             given.append(answer)
             if len(given) >= _HANDFUL or time.monotonic() - since > 1.0:
-                yield given
-                given, since = [], time.monotonic()
-    except Exception:
+                handful, given = given, []
+                keep(handful)
+                since = time.monotonic()
+    finally:
         if given:
-            yield given  # what was answered before the labeler failed is kept
-        raise
-    if given:
-        yield given
+            keep(given)
 
 
 def step_curate(work: Turn) -> dict[str, Any]:

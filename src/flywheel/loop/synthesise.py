@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from flywheel import diagnose, prove
 from flywheel.loop.turn import Turn
 from flywheel.mine import augment
-from flywheel.ports import Predictions, Trainer
 from flywheel.records import Dataset, Example, Mode, from_dict
 
 __all__ = ["augmented"]
@@ -122,44 +121,11 @@ class _Bench:
         trainer, folds = shop.trainer_for([example.input for example in real]), shop.config.curate.folds
         answers = prove.crossfit(trainer, usual, seed=seed, folds=folds)
         self.work.answered[usual.hash] = answers
-        again = _again(trainer, other, seed, folds, turn)
+        some = {(turn * _FOLDS + step) % folds for step in range(_FOLDS)}
+        again = prove.crossfit(trainer, other, seed=seed, folds=folds, parts=some)
         correct = shop.task.correct
         first, second = (
             {e.id: (correct(said[e.id].output, e.label), said[e.id].likelihood) for e in real if e.id in said}
             for said in (answers, again)
         )
         return first, second
-
-
-def _again(trainer: Trainer, dataset: Dataset, seed: int, folds: int, turn: int) -> dict[str, prove.Answer]:
-    """Cross-fitted answers to all real examples where the trainer gives them for little, else to those of 3 folds."""
-    turns = []
-    for part in sorted({example.fold % folds for example in dataset.examples}):
-        held = [e for e in dataset.examples if e.fold % folds == part and e.evidence]
-        groups = {e.group for e in held if e.group}
-        gone = {e.id for e in dataset.examples if e.fold % folds == part or e.group in groups}
-        if held and len(gone) < len(dataset.examples):
-            turns.append((gone, held))
-    quick = getattr(trainer, "crossfit", None)
-    said = quick(dataset, turns, seed=seed) if quick is not None else None
-    found: dict[str, prove.Answer] = {}
-    if said is None:
-        some = {(turn * _FOLDS + step) % len(turns) for step in range(min(_FOLDS, len(turns)))}
-        for gone, held in (turns[number] for number in sorted(some)):
-            kept = tuple(e for e in dataset.examples if e.id not in gone)
-            rest = replace(dataset, hash=f"{dataset.hash} without {held[0].fold % folds}", examples=kept)
-            found |= prove.answers(trainer.fit(rest, None, seed), held)
-        return found
-    for (_, held), given in zip(turns, said, strict=True):
-        found |= prove.answers(_Given(given), held)
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A model that has answered already."""
-
-    said: Predictions
-
-    def predict(self, inputs: Sequence[Any]) -> Predictions:
-        return self.said

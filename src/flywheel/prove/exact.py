@@ -90,8 +90,8 @@ def smallest_loss_seen(discordant: int, n: int, alpha: float = 0.05) -> float:
 def spent_alpha(alpha: float, look: int) -> float:
     """The level at which look number `look` (from 1) at one champion's fresh labels is tested: alpha · 6/π²k².
 
-    The levels of all looks add up to `alpha`, so it bounds the chance that a candidate that is no better is ever let
-    through, however often one looks and however the looks depend on each other.
+    The levels of all looks add up to `alpha`, however often one looks and however the looks depend on each other. The
+    chance to be let through without being better is bounded by it as far as the test itself keeps its level.
 
     >>> round(spent_alpha(0.05, 1), 4), round(spent_alpha(0.05, 2), 4), round(spent_alpha(0.05, 5), 4)
     (0.0304, 0.0076, 0.0012)
@@ -103,8 +103,9 @@ def sign_flip_test(differences: NDArray[np.float64], draws: int = 19_999) -> flo
     """One-sided p-value that paired differences lean above zero, where swapping a pair would change nothing.
 
     The sum is held against the sums with signs drawn at random (Fisher 1935): every sign with up to 14 pairs, else
-    `draws` drawings by one generator, whose p-value is valid as it stands (Phipson and Smyth 2010). Pairs without a
-    difference say nothing. O(n · draws), in blocks.
+    `draws` drawings by one generator, whose p-value is valid as it stands (Phipson and Smyth 2010). The pairs are taken
+    as independent: what shifts all of them together passes for a lean. Pairs without a difference say nothing.
+    O(n · draws), in blocks.
 
     >>> sign_flip_test(np.array([0.1, 0.2, 0.3]))
     0.125

@@ -33,6 +33,7 @@ def crossfit(
     base_saw: Collection[str] = (),
     seed: int = 0,
     folds: int = 5,
+    parts: Collection[int] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Answer]:
     """Answer every example by a model that never saw its fold or its group of near-duplicates; `folds` fits.
@@ -41,28 +42,30 @@ def crossfit(
     `base` would carry over what the base has seen, so examples in `base_saw` (ids) are answered by a fit without it;
     that doubles the fits where there are such examples. A trainer with a `crossfit` of its own (see
     `flywheel.ports.Trainer`) is asked for the answers instead of being made to fit again, where there is no base.
+    With `parts`, a trainer that has to fit again does so for these folds alone, and only their examples are answered.
     Raises `NothingToLearn` when all examples share one fold.
     """
     tested = [e for e in dataset.examples if e.evidence]
     found: dict[str, Answer] = {}
-    parts = _parts(tested, folds)
-    if len(parts) < 2 and tested:
+    cut = _parts(tested, folds)
+    if len(cut) < 2 and tested:
         raise NothingToLearn(
             f"all {len(tested)} examples lie in one fold, so none can be held out. "
             f"Label more, or set curate.folds higher"
         )
-    for part, held in parts:
+    for part, held in cut:
         if len(_left_out(dataset, held, part, folds)) == len({e.id for e in dataset.examples}):
             raise NothingToLearn(f"fold {part} holds every example there is. Label more examples that are not alike")
     if base is None:
-        turns = [(_left_out(dataset, held, part, folds), held) for part, held in parts]
+        turns = [(_left_out(dataset, held, part, folds), held) for part, held in cut]
         known = _closed(trainer, dataset, turns, seed)
         if known is not None:
             if progress is not None:
                 progress("replay", 1.0)
             return {e.id: known[e.id] for e in tested}
     saw = frozenset(base_saw) if base is not None else frozenset()
-    for done, (part, held) in enumerate(parts):
+    fitted = [(part, held) for part, held in cut if parts is None or part in parts]
+    for done, (part, held) in enumerate(fitted):
         rest = _without(dataset, _left_out(dataset, held, part, folds), part)
         for warm, asked in (
             (base, [e for e in held if e.id not in saw]),
@@ -71,8 +74,8 @@ def crossfit(
             if asked:
                 found.update(answers(trainer.fit(rest, warm, seed), asked))
         if progress is not None:
-            progress("replay", (done + 1) / len(parts))
-    return {e.id: found[e.id] for e in tested}
+            progress("replay", (done + 1) / len(fitted))
+    return {e.id: found[e.id] for e in tested if e.id in found}
 
 
 def placebo(
