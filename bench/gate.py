@@ -125,8 +125,13 @@ class World:
         complained = rng.random(len(rows)) < np.where(wrong, 0.4, 0.03)
         doubt = 1 - said.confidence + 0.5 * complained
         audit = set(rng.choice(len(rows), AUDIT, replace=False).tolist())
-        aimed = [i for i in np.argsort(-doubt, kind="stable").tolist() if i not in audit][:AIMED]
-        return [example(rows[i], 1, audit=True) for i in sorted(audit)] + [example(rows[i], 1) for i in aimed]
+        doubtful = np.argsort(-doubt, kind="stable").tolist()
+        aimed = [i for i in doubtful if i not in audit][:AIMED]
+        certain, drawn = set(doubtful[:AIMED]), AUDIT / len(rows)
+        return [
+            example(rows[i], 1, audit=i in audit, propensity=1.0 if i in certain or i not in audit else drawn)
+            for i in [*sorted(audit), *aimed]
+        ]
 
     def gather(self, fresh: list[Example], again: int = 0) -> None:
         """Take these as the fresh labels; `again` moves on the seeds of candidate and placebo."""
@@ -175,6 +180,7 @@ class World:
             "promoted_without_placebo": alone <= 0.03 and all(c.outcome == "pass" for n, c in rest.items()),
             "p_champion": alone, "p_placebo": checks["superiority"].values["p"],
             "fixed": verdict.fixed, "failures": verdict.failures, "broke": verdict.broke, "kept": verdict.kept,
+            "traffic_at_least": round(checks["traffic"].values.get("low", 0.0), 4),
             "need": verdict.need, "unsure": named(checks, "unsure"), "failed": named(checks, "fail"),
             "accuracy_before": round(self.accuracy(self.champion), 4), "accuracy_after": round(self.accuracy(final), 4),
         }  # fmt: skip

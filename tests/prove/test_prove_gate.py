@@ -140,6 +140,15 @@ def test_a_loss_of_todays_traffic_is_refused_whatever_was_aimed_at():
     assert verdict.decision == "reject"
 
 
+def test_one_heavy_label_lost_is_no_proof_of_a_loss():
+    """One random label that stands for fifty requests went wrong beside thirty aimed ones that all went well."""
+    aimed = [pair(i, i >= 10, 1, fresh=True, control=i >= 10, propensity=0.9) for i in range(30)]
+    drawn = [pair(100 + i, 1, i != 0, fresh=True, control=1, propensity=0.02, audit=True) for i in range(8)]
+    verdict = gate(aimed + drawn + many(1000, 300, 1, 1), settings=SETTINGS)
+    assert outcome(verdict, "traffic").values["gain"] < 0 < outcome(verdict, "traffic").values["high"]
+    assert outcome(verdict, "traffic").outcome == "pass"
+
+
 def test_a_loss_against_the_champion_is_no_improvement():
     rows = [pair(i, 1, i >= 12, fresh=True, control=0) for i in range(40)]
     verdict = gate(rows + many(100, 300, 1, 1), settings=SETTINGS)

@@ -258,8 +258,8 @@ def _traffic(fresh: Sequence[Pair]) -> tuple[Check, float]:
 
     Each label weighs by the inverse of the probability with which it was asked for, so that what was aimed at failures
     does not pass for the traffic (Hájek 1971). Near-duplicates count once. Few labels speak for the bulk of the
-    traffic, and a rare loss is easily missed by all of them: the lower limit therefore counts one more of the heaviest,
-    as a loss.
+    traffic, and what is rare is easily missed by all of them: each limit therefore counts one more of the heaviest, the
+    lower as a loss and the upper as a gain. One heavy label alone proves nothing, either way.
     """
     units: dict[str, list[tuple[float, float]]] = {}
     for pair in fresh:
@@ -269,9 +269,11 @@ def _traffic(fresh: Sequence[Pair]) -> tuple[Check, float]:
         return Check("traffic", "pass", f"{len(units)} labels are too few to say what it means for the traffic"), 0.0
     weights = np.array([sum(weight for weight, _ in own) for own in units.values()])
     changes = np.array([sum(w * change for w, change in own) for own in units.values()]) / weights
-    gain, error = _weighted_mean(weights, changes)
-    wary, wider = _weighted_mean(np.append(weights, weights.max()), np.append(changes, -1.0))
-    low, high = wary - _ONE_SIDED * wider, gain + _ONE_SIDED * error
+    gain, _ = _weighted_mean(weights, changes)
+    heavier = np.append(weights, weights.max())
+    wary, below = _weighted_mean(heavier, np.append(changes, -1.0))
+    hopeful, above = _weighted_mean(heavier, np.append(changes, 1.0))
+    low, high = wary - _ONE_SIDED * below, hopeful + _ONE_SIDED * above
     spread = f"{100 * low:+.1f} to {100 * high:+.1f}"
     line = f"on the traffic since the champion's release {100 * gain:+.1f} points ({spread}, from {len(units)} labels)"
     values = {"gain": gain, "low": low, "high": high, "labels": len(units)}
