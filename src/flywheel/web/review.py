@@ -20,6 +20,15 @@ __all__ = ["add"]
 
 _KEYS = "1–9 label · / search · g group · s skip · n not sure · u undo"
 
+_TO_SEARCH = """
+document.addEventListener('keydown', (event) => {
+  if (event.key !== '/' || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
+  event.preventDefault();
+  document.getElementById('fw-search')?.focus();
+});
+"""
+"""In the browser itself: what is typed right after the slash must not be taken for a key."""
+
 
 def add() -> None:
     """Register `/review`."""
@@ -57,6 +66,7 @@ class _Desk:
                 self.side = ui.element("aside").props('aria-label="Progress"')
         self.known = await self.view.ask(self.view.wheel.known_labels)
         await self._next()
+        ui.run_javascript(_TO_SEARCH)
         ui.keyboard(self._key, repeating=False, ignore=["input", "select", "textarea"])
 
     # --- what to show ---
@@ -188,8 +198,6 @@ class _Desk:
             self._toggle()
         elif name in ("s", "n"):
             await (self._skip() if name == "s" else self._unsure())
-        elif name == "/":
-            ui.run_javascript("document.getElementById('fw-search')?.focus()")
 
     def _toggle(self) -> None:
         self.together = not self.together
