@@ -1,4 +1,4 @@
-"""Releases: which model is in production, what came before it, promote and roll back, two versions beside each other."""
+"""Releases: what is in production and what was, promote and roll back, two versions beside each other."""
 
 from __future__ import annotations
 

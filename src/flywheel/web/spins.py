@@ -49,13 +49,11 @@ def _start(view: frame.View, last: Any) -> None:
     going = last is not None and last.state != "done"
     says = (f"Spin {last.number} is {last.state} at {last.step}"
             + (f": it waits for {last.waiting_for} labels." if last.waiting_for else ".")) if going else (
-        "A spin reads the log, asks for labels, trains a candidate and proves it; what passes may be released.")  # fmt: skip
+        "A spin reads the log, asks for labels, trains a candidate and proves it; what passes may ship.")  # fmt: skip
     with marks.block("Go on with the spin" if going else "Start a spin", says):
         budget = None
         if not going:
-            budget = ui.number("Labels it may ask for", value=100, min=0, max=100_000, precision=0).props(
-                "dense outlined"
-            )
+            budget = ui.number("Labels it may ask for", value=100, min=0, precision=0).props("dense outlined")
         button = ui.button("Go on" if going else "Start a spin").props("no-caps unelevated")
         told = marks.text("", "p").props("role=status aria-live=polite")
     steps: list[str] = []
