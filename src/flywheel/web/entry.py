@@ -218,9 +218,9 @@ def _local(path: str) -> str:
 
 
 _STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;margin:0;display:grid;place-items:center;min-height:100vh;background:#fafafa;"
-    "color:#1c1f24}main{width:min(22rem,90vw)}h1{font-size:1.25rem;margin:0 0 .75rem}label{display:block;margin-bottom:.3rem}"
-    "input,button{font:inherit;width:100%;box-sizing:border-box;padding:.5rem .65rem;border:1px solid #8a919b;border-radius:6px;"
+    "body{font:15px/1.5 system-ui,sans-serif;margin:0;display:grid;place-items:center;min-height:100vh;background:#fafafa;"  # noqa: E501
+    "color:#1c1f24}main{width:min(22rem,90vw)}h1{font-size:1.25rem;margin:0 0 .75rem}label{display:block;margin-bottom:.3rem}"  # noqa: E501
+    "input,button{font:inherit;width:100%;box-sizing:border-box;padding:.5rem .65rem;border:1px solid #8a919b;border-radius:6px;"  # noqa: E501
     "background:inherit;color:inherit}button{margin-top:.75rem;background:#0060a0;color:#fff;border:0}p{margin:.5rem 0}"
     "[role=alert]{color:#b03a00}a{color:#0060a0}@media(prefers-color-scheme:dark){body{background:#121417;color:#e6e8eb}"
     "a{color:#6cb8ee}[role=alert]{color:#f0a070}}"

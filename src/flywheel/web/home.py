@@ -12,9 +12,9 @@ from flywheel.web import frame, marks
 __all__ = ["add"]
 
 _STAGES = {
-    "sync": "reads the log", "observe": "looks for change", "diagnose": "finds what fails", "mine": "finds what is rare",
-    "select": "chooses what to ask", "label": "waits for answers", "curate": "makes the dataset", "train": "makes a candidate",
-    "replay": "runs both models", "gate": "gives the verdict", "release": "puts it to work", "measure": "writes the receipt",
+    "sync": "reads the log", "observe": "looks for change", "diagnose": "finds what fails", "mine": "finds what is rare",  # noqa: E501
+    "select": "chooses what to ask", "label": "waits for answers", "curate": "makes the dataset", "train": "makes a candidate",  # noqa: E501
+    "replay": "runs both models", "gate": "gives the verdict", "release": "puts it to work", "measure": "writes the receipt",  # noqa: E501
 }  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def _accuracy(spins: list[dict[str, Any]], released: dict[int, str]) -> None:
             return
         shares = {key: [round(100 * after[key], 1) for _, after in told] for key in ("estimate", "low", "high")}
         options = marks.line(
-            [f"spin {number}" for number, _ in told], shares["estimate"], low=shares["low"], high=shares["high"], unit="%",
+            [f"spin {number}" for number, _ in told], shares["estimate"], low=shares["low"], high=shares["high"], unit="%",  # noqa: E501
             name="accuracy", marked=[(f"spin {number}", released[number]) for number, _ in told if number in released],
         )  # fmt: skip
         last = told[-1][1]

@@ -101,7 +101,7 @@ def _feedback(feedback: list[Any]) -> None:
             marks.text("Nothing became known about it yet.", "p")
             return
         rows = [
-            (one.kind, marks.brief(one.value, 300), one.name, f"{one.source}{f' · {one.by}' if one.by else ''}", marks.when(one.at))
+            (one.kind, marks.brief(one.value, 300), one.name, f"{one.source}{f' · {one.by}' if one.by else ''}", marks.when(one.at))  # noqa: E501
             for one in feedback
         ]  # fmt: skip
         marks.table("Feedback", ("Kind", "Value", "Name", "From", "At"), rows)

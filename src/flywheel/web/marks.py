@@ -15,7 +15,7 @@ from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
 __all__ = [
-    "BAD", "BAND", "GOOD", "NEUTRAL", "NEW", "WARN", "Text", "ago", "badge", "bars", "block", "brief", "chart", "code", "empty",
+    "BAD", "BAND", "GOOD", "NEUTRAL", "NEW", "WARN", "Text", "ago", "badge", "bars", "block", "brief", "chart", "code", "empty",  # noqa: E501
     "error", "figure", "interval", "line", "link", "meter", "number", "percent", "table", "text", "when",
 ]  # fmt: skip
 
@@ -237,7 +237,7 @@ def _options(x: Sequence[Any], series: list[dict[str, Any]], unit: str) -> dict[
         "animation": False, "grid": {"left": 8, "right": 16, "top": 28, "bottom": 4, "containLabel": True},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
         "xAxis": {"type": "category", "data": [str(one) for one in x], **axis},
-        "yAxis": {"type": "value", "scale": True, "name": unit, "nameTextStyle": {"color": _GREY, "align": "left"},
+        "yAxis": {"type": "value", "scale": not any(one["type"] == "bar" for one in series), "name": unit, "nameTextStyle": {"color": _GREY, "align": "left"},  # noqa: E501
                   "splitLine": {"lineStyle": {"color": "rgba(138,145,155,0.2)"}}, **axis},
         "series": series,
     }  # fmt: skip

@@ -37,7 +37,7 @@ def add() -> None:
                 ((mode.name, view.path(f"/modes/{mode.id}")), lambda mode=mode: marks.badge(mode.state),
                  mode.risk.number if mode.risk else None,
                  f"{mode.risk.severity} × {mode.risk.occurrence} × {mode.risk.detectability}" if mode.risk else None,
-                 f"{mode.count:,.1f} ({marks.percent(mode.share)})", f"{mode.cause.kind} ({mode.cause.probability:.0%})")
+                 f"{mode.count:,.1f} ({marks.percent(mode.share)})", f"{mode.cause.kind} ({mode.cause.probability:.0%})")  # noqa: E501
                 for mode in found
             ]  # fmt: skip
             marks.table(
@@ -121,7 +121,7 @@ async def _whys(view: frame.View, mode: Any) -> None:
                     marks.text(why.question, "strong")
                     marks.text(why.answer or "Nobody has answered yet.", "div", "fw-text")
                     marks.text(f"{why.kind}{f' · n = {why.n:,}' if why.n else ''}", "div", "fw-dim fw-small")
-                    if view.may("label"):
+                    if view.may("label") and why.kind != "tested":
                         _answer(view, mode.id, place, why.answer if why.kind == "said" else "")
         if chain.receipt:
             marks.text(chain.receipt, "p")
@@ -156,7 +156,7 @@ async def _examples(view: frame.View, mode: Any) -> None:
                 marks.link(one, view.path(f"/interactions/{one}"))
             return
         rows = [
-            ((marks.brief(one.input, 70) or one.interaction_id, view.path(f"/interactions/{one.interaction_id}")), marks.brief(one.output, 60),
+            ((marks.brief(one.input, 70) or one.interaction_id, view.path(f"/interactions/{one.interaction_id}")), marks.brief(one.output, 60),  # noqa: E501
              marks.brief(one.label, 60) if one.label is not None else None, f"{one.probability:.0%}",
              marks.brief("; ".join(sign.detail for sign in one.evidence[:3]), 120))
             for one in failures

@@ -27,7 +27,7 @@ _running: list[FastAPI] = []
 
 
 class _Pages(Mount):
-    """Takes only the paths of pages and of what the browser loads for them: all others stay the API's, 404 and 405 too."""
+    """Takes only the paths of pages and of what the browser loads for them: all others stay the API's, 404 and 405 too."""  # noqa: E501
 
     def matches(self, scope: MutableMapping[str, Any]) -> tuple[Match, MutableMapping[str, Any]]:
         """Is this path one of ours?"""

@@ -1,4 +1,5 @@
 """The look: quiet, dense, legible; light and dark."""
+# ruff: noqa: E501
 
 __all__ = ["CSS"]
 
@@ -27,7 +28,7 @@ padding:1.1rem .75rem;display:flex;flex-direction:column;gap:1rem;z-index:10}
 .fw-dim{color:var(--dim)}.fw-small{font-size:.85rem}.fw-good{color:var(--good)}.fw-bad{color:var(--bad)}.fw-warn{color:var(--warn)}
 .fw-block{display:block;background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:.9rem 1rem;margin:0 0 1rem;min-width:0}
 .fw-block>p,.fw-says{margin:.1rem 0 .7rem;color:var(--dim)}
-.fw-grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr))}.fw-grid>.fw-block{margin:0}
+.fw-grid{margin:0 0 1rem;display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr))}.fw-grid>.fw-block{margin:0}
 .fw-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1rem;margin:0 0 1rem}
 .fw-figure{display:flex;flex-direction:column;border-left:2px solid var(--line);padding-left:.75rem;min-width:0}
 .fw-figure>.n{font-size:1.35rem;font-weight:600;letter-spacing:-.02em;line-height:1.25}
@@ -36,7 +37,7 @@ padding:1.1rem .75rem;display:flex;flex-direction:column;gap:1rem;z-index:10}
 .fw-scroll{overflow-x:auto}.fw-table{border-collapse:collapse;width:100%}
 .fw-table th{text-align:left;font-weight:550;color:var(--dim);font-size:.82rem;white-space:nowrap}
 .fw-table th,.fw-table td{padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-.fw-table tr:last-child td{border-bottom:0}.fw-table td{max-width:34rem;overflow-wrap:anywhere}
+.fw-table tr:last-child td{border-bottom:0}.fw-table td{max-width:34rem;overflow-wrap:break-word}
 .fw-table .num{text-align:right;white-space:nowrap}.fw-table tbody tr:hover{background:var(--hover)}
 .fw-text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext}
 .fw-code{font:12.5px/1.5 ui-monospace,SFMono-Regular,Menlo,monospace;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext;
