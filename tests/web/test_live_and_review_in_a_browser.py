@@ -24,7 +24,14 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
 ]
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync".split()
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+]
 EVIL = "<img src=x onerror=window.hit=1><script>window.hit=1</script>{{window.hit=1}}\u202e=1+1\x1b[31m"
 LABELS = ("lost_card", "pin", "transfer")
 
@@ -54,7 +61,7 @@ def served(tmp_path_factory):
 
 def _fill(fw):
     for k in range(48):
-        scores = {label: 0.3 for label in LABELS}
+        scores = dict.fromkeys(LABELS, 0.3)
         fw.log(id=f"i{k}", input=f"text number {k}", output=LABELS[k % 3], confidence=0.4, scores=scores,
                context={"device": "ios"}, model="v1")  # fmt: skip
     plain = EVIL.replace("\x1b", "").replace("\u202e", "")

@@ -10,6 +10,8 @@ from urllib.parse import quote
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from flywheel.web import marks
+
 if TYPE_CHECKING:
     from flywheel.records import ReviewItem
 
@@ -22,10 +24,7 @@ _FEW = 9
 STYLE = """
 .fw-review { width: 100%; font-size: 14px; }
 .fw-review .fw-quiet { opacity: .75; }
-.fw-tabs { display: flex; gap: 18px; margin-bottom: 12px; border-bottom: 1px solid
-  color-mix(in srgb, currentColor 14%, transparent); }
-.fw-tabs a { color: inherit; text-decoration: none; padding: 6px 0; opacity: .75; }
-.fw-tabs a[aria-current] { opacity: 1; box-shadow: 0 2px 0 currentColor; }
+.fw-review span, .fw-review p, .fw-review td, .fw-review dd, .fw-review li { unicode-bidi: plaintext; }
 .fw-status { min-height: 22px; margin: 0 0 6px; font-size: 13px; opacity: .85; }
 .fw-desk { display: grid; grid-template-columns: minmax(0, 1fr) 15rem; gap: 36px; }
 .fw-desk h2 { font-size: 13px; font-weight: 500; line-height: 1.4; margin: 14px 0 6px; opacity: .75; }
@@ -62,7 +61,6 @@ STYLE = """
 .fw-acts { display: flex; flex-wrap: wrap; gap: 6px; }
 .fw-review aside { font-size: 13px; }
 .fw-review aside h2 { margin-top: 0; }
-.fw-review meter { width: 100%; height: 12px; }
 .fw-code { padding: 6px 10px; border-radius: 6px; background: color-mix(in srgb, currentColor 8%, transparent); }
 .fw-said { width: 100%; border-collapse: collapse; font-size: 13px; }
 .fw-said th { text-align: left; font-weight: 500; opacity: .75; }
@@ -140,8 +138,7 @@ def standing(told: dict[str, Any], keys: str) -> None:
     """Progress against the budget, the pace, who did what, and the keys."""
     text("h2", "Progress" if told["spin"] is None else f"Spin {told['spin']}")
     asked, done = told["asked"], told["labelled"] + told["skipped"]
-    meter = ui.element("meter").props(f'min="0" max="{max(1, asked)}" value="{done}"')
-    meter.props["aria-label"] = f"{done} of {asked} answered"
+    marks.meter(done / max(1, asked), f"{done} of {asked} answered")
     rows = [
         ("Labeled", f"{told['labelled']} of {asked}"),
         ("Budget", f"{told['budget']} labels"),

@@ -48,14 +48,15 @@ _STYLE = """
 .fw-live td a { color: inherit; text-decoration: none; }
 .fw-live td a:hover, .fw-live td a:focus-visible { text-decoration: underline; }
 .fw-live .fw-time { width: 5.2rem; font-variant-numeric: tabular-nums; }
-.fw-live .fw-sign { width: 13rem; } .fw-live .fw-out { width: 11rem; }
-.fw-live .fw-mode { width: 12rem; } .fw-live .fw-model { width: 6rem; } .fw-live .fw-ctx { width: 13rem; }
+.fw-live .fw-sign { width: 16%; } .fw-live .fw-out { width: 13%; }
+.fw-live .fw-mode { width: 15%; } .fw-live .fw-model { width: 4.5rem; } .fw-live .fw-ctx { width: 14%; }
+.fw-live td { unicode-bidi: plaintext; }
 .fw-live .fw-state { display: flex; gap: 10px; align-items: center; font-size: 13px; margin: 4px 0 10px;
   flex-wrap: wrap; }
 .fw-live .fw-dot { width: 8px; height: 8px; border-radius: 50%; background: #009E73; }
 .fw-live .fw-dot.off { background: #E69F00; border-radius: 1px; }
 @media (max-width: 1100px) { .fw-live .fw-ctx, .fw-live .fw-model { display: none; } }
-@media (max-width: 700px) { .fw-live .fw-mode, .fw-live .fw-out { display: none; } .fw-live .fw-sign { width: 8rem; }
+@media (max-width: 700px) { .fw-live .fw-mode, .fw-live .fw-out { display: none; } .fw-live .fw-sign { width: 9rem; }
   .fw-live form label { flex: 1 1 44%; } .fw-live select, .fw-live input { max-width: none; width: 100%; } }
 """
 _HEADS = (
@@ -250,6 +251,8 @@ class _Page:
             "tooltip": {"trigger": "axis"},
             "title": {
                 "text": "A minute, UTC",
+                "left": 0,
+                "top": 0,
                 "textStyle": {"fontSize": 11, "fontWeight": "normal", "color": "#8a8f98"},
             },
             "xAxis": {"type": "category", "data": [f"{minute:%H:%M}" for minute in minutes]},
