@@ -267,7 +267,7 @@ class _Desk:
         self.query = str(event.args or "")[:200]
         self.found.clear()
         with self.found:
-            found = matches(self.query, self.known)
+            found = matches(self.query, [*self.options, *(one for one in self.known if one not in self.options)])
             for label in found:
                 button = text("button", said(label)[:200]).classes("fw-plain").props('type="button"')
                 button.on("click", lambda label=label: self._answer(label))
@@ -278,7 +278,7 @@ class _Desk:
     async def _enter(self, event: Any) -> None:
         given = event.args if isinstance(event.args, list) else [event.args, False]
         query, new = str(given[0] or "")[:10_000], bool(given[-1])
-        found = matches(query, self.known)
+        found = matches(query, [*self.options, *(one for one in self.known if one not in self.options)])
         if not query.strip():
             return
         if found and not new:
