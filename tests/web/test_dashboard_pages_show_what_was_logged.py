@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 HOSTILE = (
-    "<script>window.hit=1</script>", "<img src=x onerror=window.hit=1>", "{{constructor.constructor('window.hit=1')()}}",
+    "<script>window.hit=1</script>", "<img src=x onerror=window.hit=1>", "{{constructor.constructor('window.hit=1')()}}",  # noqa: E501
     "`${window.hit=1}`", "</script><script>window.hit=1</script>", "\x1b[31mred", "\u202egnirts", "=1+1",
 )  # fmt: skip
 
@@ -34,7 +34,7 @@ def test_hostile_text_is_shown_and_never_run(browser: Any, dashboard: str, produ
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     for text in HOSTILE:
-        id = product.log(input=text, output=text, error=text, model=text, context={"device": text})
+        id = product.log(input=text, output=text, error=text, context={"device": text})
         page.goto(f"{dashboard}/interactions/{id}")
         page.wait_for_selector("h1")
         page.wait_for_timeout(200)

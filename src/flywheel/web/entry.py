@@ -88,7 +88,7 @@ class Door:
         """Let a request or a socket pass, or turn it away."""
         if scope["type"] not in ("http", "websocket"):
             return await self._inner(scope, receive, send)
-        scope = {**scope, "flywheel.host": self._host}
+        scope = dict(scope) | {"flywheel.host": self._host}
         seen = HTTPConnection(scope)
         key = self._host.state.sessions.key(seen.cookies.get(COOKIE))
         if key is not None and "authorization" not in seen.headers:

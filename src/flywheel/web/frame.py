@@ -88,7 +88,7 @@ def page(path: str, *, title: str, scope: str = "read") -> Callable[[Callable[..
                 try:
                     await build(view, **given)
                 except FlywheelError as problem:
-                    status = {NotFound: 404, Forbidden: 403}.get(type(problem), 422)
+                    status = 404 if isinstance(problem, NotFound) else 403 if isinstance(problem, Forbidden) else 422
                     ui.context.client.status_code = status
                     marks.error(str(problem))
             return None
