@@ -109,7 +109,8 @@ class _Sealed:
     """Sends an answer with the security headers, and its scripts with their nonce."""
 
     def __init__(self, send: Send) -> None:
-        self._send, self._start, self._body = send, {}, bytearray()  # type: ignore[var-annotated]
+        self._send, self._body = send, bytearray()
+        self._start: Message = {}
         self._nonce = secrets.token_urlsafe(16)
 
     async def __call__(self, message: Message) -> None:
