@@ -13,6 +13,7 @@ from flywheel.loop.survey import observe_window, slices_of
 from flywheel.parts import Parts
 
 if TYPE_CHECKING:
+    from flywheel.diagnose.arriving import Arrival
     from flywheel.diagnose.first import Fix
     from flywheel.observe.span import Span
     from flywheel.ports import Progress
@@ -140,6 +141,23 @@ class Looking(Parts):
         [{'n': 1}]
         """
         return self._snapshot_now().ask(sql, limit)  # type: ignore[no-any-return]
+
+    def arrivals(self, after: int | None = None, limit: int = 1000) -> tuple[list[Arrival], int]:
+        """The facts the log got behind sequence number `after`, at most `limit`, and the number to go on from.
+
+        Left out, `after` begins `limit` facts before the log's end. Each bears the signs of failure that it has by
+        itself and the mode it belongs to by the last spin, or is most like. O(limit), whatever the log's size.
+
+        >>> import tempfile, flywheel
+        >>> with flywheel.open(tempfile.mkdtemp()) as fw:
+        ...     i = fw.log(input="hello", output="hi", error="timeout")
+        ...     found, after = fw.arrivals()
+        ...     [sign.kind for sign in found[0].signs], fw.arrivals(after)[0]
+        (['error'], [])
+        """
+        from flywheel.loop.look import arrived
+
+        return arrived(self._store, after, limit)
 
     # --- how ---
 

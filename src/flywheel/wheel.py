@@ -29,6 +29,7 @@ from flywheel.records import (
     Spin,
     to_dict,
 )
+from flywheel.reviewing import Reviewing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,7 +70,7 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel(Keeping, Looking):
+class Flywheel(Keeping, Looking, Reviewing):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context

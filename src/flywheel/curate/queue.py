@@ -78,8 +78,8 @@ class ReviewQueue:
         )
 
     def waiting(self, limit: int | None = None) -> list[ReviewItem]:
-        """The items without an answer, oldest first."""
-        return self._state.items(status="waiting")[:limit]
+        """The items without an answer, oldest first; those about which somebody was unsure come last."""
+        return sorted(self._state.items(status="waiting"), key=lambda item: bool(item.unsure))[:limit]
 
     def label(self, item_id: str, label: Any, by: str, at: datetime) -> ReviewItem:
         """Answer an item; an earlier answer to it is replaced.
@@ -107,6 +107,27 @@ class ReviewQueue:
         skipped = replace(self._known(item_id), status="skipped", label=None, by=by, at=_utc(at))
         self._state.save_item(skipped)
         return skipped
+
+    def unsure(self, item_id: str, by: str) -> ReviewItem:
+        """Leave a waiting item to somebody else: it goes behind the others, and keeps who could not tell.
+
+        Saying so twice, or about an item that somebody has answered meanwhile, changes nothing.
+        """
+        item = self._known(item_id)
+        if item.status != "waiting" or by in item.unsure:
+            return item
+        doubted = replace(item, unsure=(*item.unsure, by))
+        self._state.save_item(doubted)
+        return doubted
+
+    def sure(self, item_id: str, by: str) -> ReviewItem:
+        """Take back that somebody was unsure; without it, nothing changes."""
+        item = self._known(item_id)
+        if by not in item.unsure:
+            return item
+        clear = replace(item, unsure=tuple(name for name in item.unsure if name != by))
+        self._state.save_item(clear)
+        return clear
 
     def undo(self, item_id: str | None = None) -> ReviewItem:
         """Take an answer back, by default the latest one: the item waits again. Raises `NotFound` without an answer."""

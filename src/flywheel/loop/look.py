@@ -7,18 +7,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flywheel import measure
 from flywheel.errors import FlywheelError, NotFound
 from flywheel.govern import Trail, unfinished
 from flywheel.loop.decide import answers_of, disagreement
 from flywheel.loop.turn import Turn, Workshop
-from flywheel.records import Failure, Interval, Spin
+from flywheel.records import Failure, Feedback, Interaction, Interval, Spin
 from flywheel.release import Releases
 from flywheel.store import Store
 
-__all__ = ["examine", "recent_failures", "uplift_since"]
+if TYPE_CHECKING:
+    from flywheel.diagnose.arriving import Arrival
+
+__all__ = ["arrived", "examine", "recent_failures", "uplift_since"]
 
 _RECENT = 3  # spins whose labels speak for the traffic of today
 
@@ -135,3 +138,34 @@ def examine(store: Store, releases: Releases, trail: Trail, folder: Path) -> lis
         except FlywheelError as problem:
             report.append({"name": name, "ok": False, "line": str(problem)})
     return report
+
+
+def arrived(store: Store, after: int | None, limit: int) -> tuple[list[Arrival], int]:
+    """The newest facts with the interactions they are about; feedback on what was erased is passed over."""
+    from flywheel.diagnose.arriving import arrival
+    from flywheel.store import codec
+
+    begin = max(0, store.log.last() - limit) if after is None else after
+    rows = store.log.read(begin, limit)
+    if not rows:
+        return [], begin
+    kinds = {"interaction": codec.INTERACTION, "feedback": codec.FEEDBACK}
+    records = [codec.as_record(kinds[row.kind], row.body) for row in rows]
+    about = {record.id: record for record in records if isinstance(record, Interaction)}
+    missing = sorted({r.interaction_id for r in records if isinstance(r, Feedback) and r.interaction_id not in about})
+    about.update(store.log.interactions(missing) if missing else {})
+    modes = store.state.modes()
+    assigned = _assigned(store) if missing or after is None else {}  # no spin knows what has only just come
+    found = []
+    for row, record in zip(rows, records, strict=True):
+        told = record if isinstance(record, Feedback) else None
+        interaction = about.get(record.interaction_id) if isinstance(record, Feedback) else record
+        if interaction is not None:
+            found.append(arrival(row.seq, row.received_at, interaction, told, modes, assigned))
+    return found, rows[-1].seq
+
+
+def _assigned(store: Store) -> dict[str, str]:
+    spins = store.state.spins()
+    told = store.state.step(spins[-1].number, "diagnose") if spins else None
+    return dict(told["assignments"]) if told else {}

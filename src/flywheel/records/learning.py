@@ -64,6 +64,8 @@ class ReviewItem:
     label: Any = None
     by: str | None = None
     at: datetime | None = None
+    unsure: tuple[str, ...] = ()
+    """Who looked, could not tell, and left it to somebody else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,20 @@ async def skip(request: Request, id: _Id) -> Response:
     return JSONResponse(to_dict(await queue.run(lambda: wheel.skip(id, by=by))))
 
 
+@routes.post("/v1/review/{id}/unsure", scope="label", summary="Unsure", response_model=ReviewItem, responses=PROBLEMS)
+async def unsure(request: Request, id: _Id) -> Response:
+    """Leave an item to somebody else: it waits behind the others."""
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
+    return JSONResponse(to_dict(await queue.run(lambda: wheel.unsure(id, by=by))))
+
+
+@routes.post("/v1/review/{id}/undo", scope="label", summary="Undo", response_model=ReviewItem, responses=PROBLEMS)
+async def undo(request: Request, id: _Id) -> Response:
+    """Take back what was said about an item: it waits again. Not once its spin is done."""
+    wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
+    return JSONResponse(to_dict(await queue.run(lambda: wheel.undo(id, by=by))))
+
+
 @routes.post(
     "/v1/releases/promote", scope="release", summary="Promote the challenger", response_model=Release,
     responses=PROBLEMS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,11 @@ _ABOUT = (
 )
 
 
-def make_app(wheels: dict[str, Flywheel], settings: ServerSettings | None = None) -> FastAPI:
+def make_app(wheels: dict[str, Flywheel], settings: ServerSettings | None = None, *, dashboard: bool = True) -> FastAPI:
     """Make the ASGI application for flywheels by name; the caller opens and closes them.
 
     `settings` are the first flywheel's `[server]` when left out. Raises `InvalidConfig` for a route without a scope.
+    With `dashboard` and the extra `web`, the pages are shown at `/`.
     """
     if not wheels:
         raise InvalidConfig("there is no flywheel to serve. Name a folder: flywheel serve FOLDER")
@@ -59,6 +61,10 @@ def make_app(wheels: dict[str, Flywheel], settings: ServerSettings | None = None
     app.state.proxy_clients, app.state.proxy_tasks, app.state.proxy_waiting = {}, set(), {}
     for routes in groups.all_routes():
         app.router.routes.extend(routes.router.routes)  # as they are: each is guarded already
+    if dashboard and importlib.util.find_spec("nicegui") is not None:
+        from flywheel import web
+
+        web.mount(app)
     app.add_middleware(PrefixChooses)
     app.add_exception_handler(HTTPException, _plain)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

@@ -1,0 +1,183 @@
+"""What the review page shows: an input drawn as what it is, the choices, the search, and where the review stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from flywheel.web import marks
+
+if TYPE_CHECKING:
+    from flywheel.records import ReviewItem
+
+__all__ = ["STYLE", "choices", "disagreement_rows", "matches", "said", "shown", "standing", "text"]
+
+_DIGITS = 9
+_FOUND = 8
+_FEW = 9
+"""So many labels in all get a digit each; of more, only the item's likeliest do."""
+STYLE = """
+.fw-review { width: 100%; font-size: 14px; }
+.fw-review .fw-quiet { opacity: .75; }
+.fw-review span, .fw-review p, .fw-review td, .fw-review dd, .fw-review li { unicode-bidi: plaintext; }
+.fw-status { min-height: 22px; margin: 0 0 6px; font-size: 13px; opacity: .85; }
+.fw-desk { display: grid; grid-template-columns: minmax(0, 1fr) 15rem; gap: 36px; }
+.fw-desk h2 { font-size: 13px; font-weight: 500; line-height: 1.4; margin: 14px 0 6px; opacity: .75; }
+.fw-why { display: flex; flex-wrap: wrap; gap: 4px 10px; align-items: baseline; font-size: 13px; }
+.fw-tag { font-size: 12px; padding: 1px 7px; border-radius: 4px;
+  background: color-mix(in srgb, currentColor 9%, transparent); }
+.fw-input { font-size: 18px; line-height: 1.45; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 40vh;
+  overflow: auto; margin: 0 0 14px; }
+.fw-turn { margin: 0 0 8px; padding: 8px 12px; border-radius: 8px; white-space: pre-wrap; overflow-wrap: anywhere;
+  background: color-mix(in srgb, currentColor 6%, transparent); max-width: 46rem; }
+.fw-turn.user { margin-left: 1.5rem; background: color-mix(in srgb, #56B4E9 16%, transparent); }
+.fw-turn span { display: block; font-size: 12px; opacity: .75; }
+.fw-record { border-collapse: collapse; margin: 0 0 14px; font-size: 14px; }
+.fw-record th { text-align: left; font-weight: 500; opacity: .75; padding: 3px 18px 3px 0; vertical-align: top; }
+.fw-record td { padding: 3px 12px 3px 0; overflow-wrap: anywhere; }
+.fw-facts { display: flex; flex-wrap: wrap; gap: 6px 22px; margin: 0 0 14px; font-size: 13px; }
+.fw-facts dt { font-size: 12px; opacity: .75; } .fw-facts dd { margin: 0; overflow-wrap: anywhere; }
+.fw-group { border-left: 3px solid #0072B2; padding: 2px 0 4px 12px; margin: 0 0 14px; display: flex;
+  flex-direction: column; gap: 4px; align-items: flex-start; font-size: 13px; }
+.fw-group ul { margin: 2px 0 6px; padding-left: 18px; list-style: disc; }
+.fw-choices { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 6px; margin: 0 0 10px; }
+.fw-choice, .fw-review .fw-plain, .fw-review input { font: inherit; color: inherit; background: transparent;
+  border: 1px solid color-mix(in srgb, currentColor 26%, transparent); border-radius: 6px; }
+.fw-choice { display: flex; gap: 10px; align-items: baseline; padding: 8px 12px; cursor: pointer; text-align: left;
+  overflow-wrap: anywhere; min-width: 0; }
+.fw-choice:hover, .fw-choice:focus-visible, .fw-review .fw-plain:hover {
+  background: color-mix(in srgb, currentColor 7%, transparent); }
+.fw-choice kbd { font: inherit; font-size: 12px; opacity: .75; min-width: 1em; }
+.fw-choice span { min-width: 0; }
+.fw-review .fw-plain { font-size: 13px; padding: 5px 10px; cursor: pointer; }
+.fw-review .fw-plain[aria-pressed=true] { background: #0072B2; color: #fff; border-color: #0072B2; }
+.fw-review input { width: 100%; padding: 8px 12px; }
+.fw-found { display: flex; flex-wrap: wrap; gap: 6px; margin: 6px 0 10px; }
+.fw-acts { display: flex; flex-wrap: wrap; gap: 6px; }
+.fw-review aside { font-size: 13px; }
+.fw-review aside h2 { margin-top: 0; }
+.fw-code { padding: 6px 10px; border-radius: 6px; background: color-mix(in srgb, currentColor 8%, transparent); }
+.fw-said { width: 100%; border-collapse: collapse; font-size: 13px; }
+.fw-said th { text-align: left; font-weight: 500; opacity: .75; }
+.fw-said th, .fw-said td { padding: 7px 14px 7px 0; vertical-align: top; overflow-wrap: anywhere;
+  border-bottom: 1px solid color-mix(in srgb, currentColor 11%, transparent); }
+.fw-said a { color: inherit; }
+@media (max-width: 900px) { .fw-desk { grid-template-columns: minmax(0, 1fr); gap: 20px; }
+  .fw-choices { grid-template-columns: minmax(0, 1fr); } .fw-choice { min-height: 44px; } }
+"""
+
+
+def text(tag: str, words: str) -> TextElement:
+    """An element that holds text and nothing else."""
+    return TextElement(tag=tag, text=words)
+
+
+def said(value: Any) -> str:
+    """A logged value as text.
+
+    >>> said("a"), said({"a": 1})
+    ('a', '{"a": 1}')
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def choices(item: ReviewItem, known: Sequence[Any]) -> list[Any]:
+    """What the digits stand for: the item's own suggestions, and where there are few labels in all, the others too.
+
+    >>> from flywheel.records import ReviewItem
+    >>> choices(ReviewItem(id="q", interaction_id="i", input=1, output="b", suggestions=("b", "c")), ["a", "b", "c"])
+    ['b', 'c', 'a']
+    """
+    own = list(item.suggestions)[:_DIGITS]
+    others = [label for label in known if label not in own]
+    return [*own, *others][:_DIGITS] if len(own) + len(others) <= _FEW else own
+
+
+def matches(query: str, known: Sequence[Any]) -> list[Any]:
+    """The labels that a search finds: the equal one first, then those that begin so, then those that hold every word.
+
+    >>> matches("card l", ["lost card", "card lost", "pin"])
+    ['card lost', 'lost card']
+    """
+    words = query.lower().replace("_", " ").split()
+    if not words:
+        return []
+    plain = " ".join(words)
+    found = []
+    for place, label in enumerate(known):
+        name = said(label).lower().replace("_", " ")
+        if all(word in name for word in words):
+            found.append((name != plain, not name.startswith(plain), place))
+    return [known[place] for _, _, place in sorted(found)[:_FOUND]]
+
+
+def shown(value: Any) -> None:
+    """Draw an input as what it is: a chat as turns, a record as a table, everything else as text."""
+    if isinstance(value, list) and value and all(isinstance(turn, dict) and "role" in turn for turn in value):
+        for turn in value[-30:]:
+            role = said(turn.get("role"))
+            with ui.element("div").classes("fw-turn user" if role == "user" else "fw-turn"):
+                text("span", role[:40])
+                text("div", said(turn.get("content"))[:20_000])
+    elif isinstance(value, dict):
+        with ui.element("table").classes("fw-record"), ui.element("tbody"):
+            for name, held in list(value.items())[:60]:
+                with ui.element("tr"):
+                    text("th", str(name)[:200]).props('scope="row"')
+                    text("td", said(held)[:2000])
+    else:
+        text("p", said(value)[:20_000]).classes("fw-input")
+
+
+def standing(told: dict[str, Any], keys: str) -> None:
+    """Progress against the budget, the pace, who did what, and the keys."""
+    text("h2", "Progress" if told["spin"] is None else f"Spin {told['spin']}")
+    asked, done = told["asked"], told["labelled"] + told["skipped"]
+    marks.meter(done / max(1, asked), f"{done} of {asked} answered")
+    rows = [
+        ("Labeled", f"{told['labelled']} of {asked}"),
+        ("Budget", f"{told['budget']} labels"),
+        ("Random audit", f"{told['audit_labelled']} of {told['audit']}"),
+        ("Skipped", str(told["skipped"])),
+        ("Not sure", str(told["unsure"])),
+    ]
+    if told["per_hour"] is not None:
+        rows.append(("Pace", f"{told['per_hour']:,} an hour"))
+    rows += [(who, f"{count} labeled") for who, count in list(told["by"].items())[:6]]
+    with ui.element("table").classes("fw-record"), ui.element("tbody"):
+        for name, value in rows:
+            with ui.element("tr"):
+                text("th", name[:60]).props('scope="row"')
+                text("td", value)
+    text("h2", "Keys")
+    for key in keys.split(" · "):
+        text("div", key).classes("fw-quiet")
+
+
+def disagreement_rows(found: Sequence[dict[str, Any]], base: str) -> None:
+    """A table of what two people saw differently; each line leads to the item."""
+    if not found:
+        text("h2", "Nobody disagrees")
+        words = "Where two people give different labels to one interaction, both stand here until they agree."
+        text("p", words).classes("fw-quiet")
+        return
+    with ui.element("table").classes("fw-said"):
+        with ui.element("thead"), ui.element("tr"):
+            for name in ("Input", "Who said what", "What stands"):
+                text("th", name).props('scope="col"')
+        with ui.element("tbody"):
+            for one in found:
+                item = one["item"]
+                with ui.element("tr"):
+                    with ui.element("td"):
+                        link = text("a", said(item.input)[:300])
+                        link.props["href"] = f"{base}/interactions/{quote(item.interaction_id, safe='')}"
+                    with ui.element("td"):
+                        for word in one["said"]:
+                            text("div", f"{word['by']}: {said(word['label'])[:200]}")
+                    text("td", "waits again" if one["stands"] is None else said(one["stands"])[:200])

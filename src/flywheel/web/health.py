@@ -1,0 +1,77 @@
+"""Health: what the last spin saw move, what hurts first; each chart says in a sentence what it shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nicegui import ui
+
+from flywheel.page.findings import SECTIONS, sentence
+from flywheel.web import frame, marks
+
+__all__ = ["add"]
+
+
+def add() -> None:
+    """Register the page."""
+
+    @frame.page("/health", title="Health", scope="read")
+    async def health(view: frame.View, spin: int = -1) -> None:
+        found = await view.ask(lambda: view.wheel.findings(None if spin < 0 else spin))
+        if not found:
+            marks.empty("Nothing was looked at yet: a spin looks for change in its window.", "flywheel spin")
+            return
+        alarms = [seen for seen in found if seen.alarm]
+        with marks.block(
+            "What hurts",
+            "Worse by more than chance explains." if alarms else "Nothing that hurts happened in this window.",
+        ):
+            for seen in alarms:
+                _finding(seen)
+        for _, name, about, kinds in SECTIONS:
+            here = [seen for seen in found if seen.kind in kinds and not seen.alarm]
+            if here:
+                with marks.block(name, about):
+                    for seen in here[:40]:
+                        _finding(seen)
+
+
+def _finding(seen: Any) -> None:
+    facts = [f"effect {seen.effect:+.3g}"] if seen.effect is not None else []
+    if seen.interval is not None:
+        facts.append(f"{seen.interval.level:.0%} interval {seen.interval.low:+.3g} to {seen.interval.high:+.3g}")
+    facts += [f"n = {seen.n:,}"] if seen.n else []
+    facts += [f"since {marks.when(seen.since)}"] if seen.since is not None else []
+    with ui.element("article"):
+        options = _options(seen.chart or {}, marks.BAD if seen.alarm else marks.NEUTRAL)
+        if options is not None:
+            marks.chart(options, sentence(seen.line))
+        else:
+            marks.text(sentence(seen.line), "p", "fw-bad" if seen.alarm else "")
+        marks.text(" · ".join(facts), "p", "fw-dim fw-small")
+        for line in seen.evidence:
+            marks.text(line, "p", "fw-small")
+
+
+def _options(chart: dict[str, Any], colour: str) -> dict[str, Any] | None:
+    x, y = list(chart.get("x") or ())[:200], list(chart.get("y") or ())[:200]
+    if not x or len(x) != len(y):
+        return None
+    kind, names = chart.get("kind"), [marks.brief(str(one), 24) for one in x]
+    if kind == "bars":
+        options = marks.bars(names, y, name="now", colour=colour)
+        before = list(chart.get("reference") or ())[: len(x)]
+        if len(before) == len(x):
+            options["series"].append({"type": "bar", "name": "before", "data": before, "color": "#8a919b"})
+        return options
+    if kind not in ("line", "interval"):
+        return None
+    low, high = list(chart.get("low") or ())[: len(x)], list(chart.get("high") or ())[: len(x)]
+    banded = len(low) == len(high) == len(x)
+    mark = chart.get("mark")
+    marked = [(names[x.index(one)], "") for one in (mark if isinstance(mark, list | tuple) else [mark]) if one in x]
+    options = marks.line(names, y, low=low if banded else None, high=high if banded else None, marked=marked,
+                         name="now", colour=colour)  # fmt: skip
+    if kind == "interval":  # estimates of separate things: no line joins them
+        options["series"][0].update({"lineStyle": {"opacity": 0}, "symbolSize": 9})
+    return options

@@ -1,0 +1,310 @@
+"""Live: failures and interactions as they arrive, filtered, counted by minute, paused. The address says it all."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+from flywheel.web import frame
+from flywheel.web.following import Wanted, follower
+
+if TYPE_CHECKING:
+    from flywheel.diagnose.arriving import Arrival
+
+__all__ = ["add"]
+
+_ROWS = 60
+_AT_ONCE = 30  # rows drawn in one go; what came before them in the same half second is only counted
+_DRAW = 0.4
+_MINUTES = 30
+_CAUSES = ("data scarcity", "algorithmic flaw", "external noise", "label noise", "unknown")
+_SIGN = {
+    "error": "error",
+    "doubt": "unsure",
+    "rating": "bad rating",
+    "report": "reported",
+    "label": "corrected",
+}
+_STYLE = """
+.fw-live form { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: end; margin: 0 0 14px; }
+.fw-live form label { display: flex; flex-direction: column; font-size: 12px; gap: 3px; opacity: .85; }
+.fw-live select, .fw-live input, .fw-live button.fw-plain, .fw-live a.fw-plain {
+  font: inherit; font-size: 13px; color: inherit; background: transparent; height: 32px; padding: 0 9px;
+  border: 1px solid color-mix(in srgb, currentColor 28%, transparent); border-radius: 6px; max-width: 15rem; }
+.fw-live select option { color: #111; background: #fff; }
+.fw-live button.fw-plain, .fw-live a.fw-plain { cursor: pointer; text-decoration: none; display: inline-flex;
+  align-items: center; }
+.fw-live table { width: 100%; border-collapse: collapse; table-layout: fixed; font-size: 13px; }
+.fw-live th { text-align: left; font-weight: 500; font-size: 12px; opacity: .75; }
+.fw-live th, .fw-live td { padding: 6px 10px 6px 0; vertical-align: top; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; border-bottom: 1px solid color-mix(in srgb, currentColor 11%, transparent); }
+.fw-live td a { color: inherit; text-decoration: none; }
+.fw-live td a:hover, .fw-live td a:focus-visible { text-decoration: underline; }
+.fw-live .fw-time { width: 5.2rem; font-variant-numeric: tabular-nums; }
+.fw-live .fw-sign { width: 16%; } .fw-live .fw-out { width: 13%; }
+.fw-live .fw-mode { width: 15%; } .fw-live .fw-model { width: 4.5rem; } .fw-live .fw-ctx { width: 14%; }
+.fw-live td { unicode-bidi: plaintext; }
+.fw-live .fw-state { display: flex; gap: 10px; align-items: center; font-size: 13px; margin: 4px 0 10px;
+  flex-wrap: wrap; }
+.fw-live .fw-dot { width: 8px; height: 8px; border-radius: 50%; background: #009E73; }
+.fw-live .fw-dot.off { background: #E69F00; border-radius: 1px; }
+@media (max-width: 1100px) { .fw-live .fw-ctx, .fw-live .fw-model { display: none; } }
+@media (max-width: 700px) { .fw-live .fw-mode, .fw-live .fw-out { display: none; } .fw-live .fw-sign { width: 9rem; }
+  .fw-live form label { flex: 1 1 44%; } .fw-live select, .fw-live input { max-width: none; width: 100%; } }
+"""
+_HEADS = (
+    ("Received", "fw-time"),
+    ("Input", ""),
+    ("Answer", "fw-out"),
+    ("Why it looks wrong", "fw-sign"),
+    ("Failure mode", "fw-mode"),
+    ("Version", "fw-model"),
+    ("Context", "fw-ctx"),
+)
+
+
+def add() -> None:
+    """Register `/live`."""
+
+    @frame.page("/live", title="Live", scope="read")
+    async def live(
+        view: frame.View,
+        show: str = "",
+        model: str = "",
+        mode: str = "",
+        cause: str = "",
+        where: str = "",
+        upto: int = 0,
+    ) -> None:
+        wanted = Wanted(show != "all", model[:200], mode[:200], cause[:200], where[:1000])
+        await _Page(view, wanted, max(0, upto)).draw()
+
+
+class _Page:
+    """One open page: its filter, its rows and its counts."""
+
+    def __init__(self, view: Any, wanted: Wanted, upto: int) -> None:
+        self.view, self.wanted, self.upto = view, wanted, upto
+        self.follower = follower(view.wheel)
+        self.pending: list[Arrival] = []
+        self.rows: list[Any] = []
+        self.counts: dict[datetime, Counter[str]] = {}
+        self.last = upto
+        self.shown = self.missed = 0
+        self.names: dict[str, str] = {}
+        self.changed = True
+
+    async def draw(self) -> None:
+        """Build the page, and begin to listen unless it is paused."""
+        modes = await self.view.ask(self.view.wheel.modes)
+        self.names = {one.id: one.name for one in modes}
+        if self.upto:
+            begin = max(0, self.upto - 1000)
+            past, _ = await self.view.ask(lambda: self.view.wheel.arrivals(begin, self.upto - begin))
+        else:
+            past = await self.follower.join(self.hear)
+            ui.context.client.on_delete(lambda: self.follower.leave(self.hear))
+        ui.add_css(_STYLE)
+        with ui.element("div").classes("fw-live").style("width: 100%"):
+            self._form(sorted({one.interaction.model for one in past if one.interaction.model}))
+            self._state()
+            self.chart = ui.echart(self._options()).style("height: 120px; width: 100%")
+            self.chart.props('role="img" aria-label="Counts by minute, failures and others"')
+            self._table()
+        self.hear(past)
+        self.refresh()
+        if not self.upto:
+            ui.timer(_DRAW, self.refresh)
+
+    def hear(self, found: Sequence[Arrival]) -> None:
+        """Take in what has come. Called for every page, so it only filters and counts."""
+        for one in found:
+            self.last = max(self.last, one.seq)
+            if self.wanted.takes(one):
+                minute = one.received_at.replace(second=0, microsecond=0)
+                self.counts.setdefault(minute, Counter())["failed" if one.signs else "other"] += 1
+                self.pending.append(one)
+        if len(self.pending) > _ROWS:
+            self.missed += len(self.pending) - _ROWS
+            del self.pending[:-_ROWS]
+        for minute in sorted(self.counts)[:-_MINUTES]:
+            del self.counts[minute]
+        self.changed = self.changed or bool(found)
+
+    def refresh(self) -> None:
+        """Draw what has come since the last time."""
+        if not self.changed:
+            return
+        new, self.pending, self.changed = self.pending, [], False
+        limit = _ROWS if not self.rows else _AT_ONCE
+        self.missed += max(0, len(new) - limit)
+        with self.body:
+            for one in new[-limit:]:
+                row = self._row(one)
+                row.move(self.body, 0)
+                self.rows.append(row)
+        for row in self.rows[:-_ROWS]:
+            row.delete()
+        del self.rows[:-_ROWS]
+        self.empty.set_visibility(not self.rows)
+        if new or not self.shown:
+            self.shown += len(new)
+            self.chart.options.clear()
+            self.chart.options.update(self._options())
+            self.chart.update()
+        self._say()
+
+    def _say(self) -> None:
+        problem = self.follower.problem
+        counted = sum(sum(count.values()) for count in self.counts.values())
+        what = "failures" if self.wanted.failures else "interactions and feedback"
+        if self.upto:
+            text = f"Paused at record {self.upto:,}. The link in the address bar shows a colleague the same."
+        elif problem:
+            text = f"Nothing can be read at the moment: {problem}"
+        else:
+            text = f"{counted:,} {what} in the minutes shown, up to record {self.last:,}."
+            if self.missed:
+                text += f" The newest {_ROWS} are listed; all are counted."
+        self.words.set_text(text)
+
+    def _form(self, versions: Sequence[str]) -> None:
+        wanted = self.wanted
+        modes = [("", "any"), *sorted(self.names.items(), key=lambda pair: pair[1])]
+        with ui.element("form").props('method="get" role="search" aria-label="Filter what arrives"'):
+            _choice("Show", "show", [("", "failures"), ("all", "everything")], "" if wanted.failures else "all")
+            _choice("Version", "model", [("", "any"), *((v, v) for v in versions)], wanted.model)
+            _choice("Failure mode", "mode", modes, wanted.mode)
+            _choice("Cause", "cause", [("", "any"), *((c, c) for c in _CAUSES)], wanted.cause)
+            with ui.element("label"):
+                _text("span", "Context")
+                field = ui.element("input").props(
+                    'name="where" placeholder="device=ios, network=3g" autocomplete="off"'
+                )
+                field.props["value"] = wanted.where
+            _text("button", "Apply").classes("fw-plain").props('type="submit"')
+            if wanted != Wanted():
+                _link("Clear", f"{self.view.base}/live").classes("fw-plain")
+
+    def _state(self) -> None:
+        with ui.element("div").classes("fw-state"):
+            ui.element("span").classes("fw-dot off" if self.upto else "fw-dot").props('aria-hidden="true"')
+            _text("strong", "Paused" if self.upto else "Live")
+            self.words = _text("span", "").props('role="status"')
+            name = "Go on (p)" if self.upto else "Pause (p)"
+            button = _text("button", name).classes("fw-plain").props('type="button" aria-keyshortcuts="p"')
+            button.on("click", self._pause)
+            ui.keyboard(lambda event: self._pause() if event.action.keydown and event.key == "p" else None)
+
+    def _pause(self) -> None:
+        base = f"{self.view.base}/live"
+        ui.navigate.to(self.wanted.address(base) if self.upto else self.wanted.address(base, upto=max(1, self.last)))
+
+    def _table(self) -> None:
+        with ui.element("table"):
+            _text("caption", "What arrived, the newest first").style("position:absolute;left:-9999px")
+            with ui.element("thead"), ui.element("tr"):
+                for name, kind in _HEADS:
+                    _text("th", name).classes(kind).props('scope="col"')
+            self.body = ui.element("tbody")
+        self.empty = _text("p", self._nothing()).style("padding: 28px 0; opacity: .75; max-width: 46rem")
+
+    def _nothing(self) -> str:
+        if self.wanted != Wanted():
+            return "Nothing that came of late fits this filter. What fits will appear here as it arrives."
+        return (
+            "No failure of late. One appears here when an answer has an error, a confidence below 0.5, a bad rating, "
+            "a report, or a label other than the answer."
+        )
+
+    def _row(self, one: Arrival) -> Any:
+        seen = one.interaction
+        signs = " · ".join(f"{_SIGN.get(sign.kind, sign.kind)}: {sign.detail}" for sign in one.signs)
+        context = " ".join(f"{name}={value}" for name, value in seen.context.items())
+        cells = (short(seen.output), signs or (f"said: {one.feedback}" if one.feedback else "–"))
+        rest = (self.names.get(one.mode or "", one.mode or "–"), seen.model or "–", context or "–")
+        with ui.element("tr") as row:
+            _text("td", f"{one.received_at:%H:%M:%S}").classes("fw-time").props(f'title="{one.received_at:%F %T} UTC"')
+            with ui.element("td"):
+                _link(short(seen.input) or "(empty)", f"{self.view.base}/interactions/{quote(seen.id, safe='')}")
+            for text, (_, kind) in zip((*cells, *rest), _HEADS[2:], strict=True):
+                cell = _text("td", text[:300]).classes(kind)
+                cell.props["title"] = text[:600]
+        return row
+
+    def _options(self) -> dict[str, Any]:
+        newest = max(self.counts, default=None)
+        minutes = [newest - timedelta(minutes=k) for k in reversed(range(_MINUTES))] if newest else []
+        kinds = [("failed", "failures", "#D55E00")]
+        if not self.wanted.failures:
+            kinds.append(("other", "others", "#56B4E9"))
+        return {
+            "animation": False,
+            "grid": {"left": 44, "right": 8, "top": 22, "bottom": 22},
+            "tooltip": {"trigger": "axis"},
+            "title": {
+                "text": "A minute, UTC",
+                "left": 0,
+                "top": 0,
+                "textStyle": {"fontSize": 11, "fontWeight": "normal", "color": "#8a8f98"},
+            },
+            "xAxis": {"type": "category", "data": [f"{minute:%H:%M}" for minute in minutes]},
+            "yAxis": {
+                "type": "value",
+                "minInterval": 1,
+                "splitNumber": 2,
+                "splitLine": {"lineStyle": {"opacity": 0.2}},
+            },
+            "series": [
+                {
+                    "name": name,
+                    "type": "bar",
+                    "stack": "all",
+                    "itemStyle": {"color": colour},
+                    "data": [self.counts.get(minute, Counter())[key] for minute in minutes],
+                }
+                for key, name, colour in kinds
+            ],
+        }
+
+
+def short(value: Any, most: int = 200) -> str:
+    """A logged value in one line of text.
+
+    >>> short({"role": "user"}), short("a\\nb"), short(None)
+    ('{"role": "user"}', 'a b', '')
+    """
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return " ".join(text[: most * 2].split())[:most]
+
+
+def _text(tag: str, text: str) -> TextElement:
+    return TextElement(tag=tag, text=text)
+
+
+def _link(text: str, target: str) -> TextElement:
+    link = _text("a", text)
+    link.props["href"] = target
+    return link
+
+
+def _choice(title: str, name: str, options: Sequence[tuple[str, str]], chosen: str) -> None:
+    known = {value for value, _ in options}
+    with ui.element("label"):
+        _text("span", title)
+        with ui.element("select").props(f'name="{name}"') as field:
+            for value, words in [*options, *([] if chosen in known else [(chosen, chosen)])]:
+                option = _text("option", words[:80])
+                option.props["value"] = value
+                if value == chosen:
+                    option.props["selected"] = True
+        field.on("change", js_handler="(event) => event.target.form.requestSubmit()")
