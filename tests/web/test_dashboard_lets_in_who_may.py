@@ -75,3 +75,14 @@ def test_the_api_keeps_its_answers_beside_the_pages(keyed: Any) -> None:
         client.get("/", headers={"authorization": f"Bearer {keys['ingest']}"}).json()["tagline"]
         == "You Know, for Search"
     )
+
+
+def test_only_a_releaser_is_offered_to_change_what_is_in_production(keyed: Any) -> None:
+    client, fw, keys = keyed
+    keys |= {scope: fw.keys.create(scope, ["read", scope])[0] for scope in ("label", "release")}
+    offered = {
+        scope: client.get("/releases", headers={**HTML, "authorization": f"Bearer {keys[scope]}"}).text
+        for scope in ("read", "label", "release")
+    }
+    assert "Change what is in production" in offered["release"]
+    assert "Change what is in production" not in offered["read"] + offered["label"]

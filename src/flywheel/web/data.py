@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
-from flywheel.errors import FlywheelError
 from flywheel.web import frame, marks
 
 __all__ = ["add"]
@@ -24,9 +21,9 @@ def add() -> None:
             marks.empty("No dataset yet: a spin makes one of the examples it has.", "flywheel spin")
             return
         rows = [
-            ((one.hash[:12], view.path(f"/data/{one.hash}")),
-             (f"Spin {one.spin}", view.path(f"/spins/{one.spin}")) if one.spin else "–",
-             (one.parent[:12], view.path(f"/data/{one.parent}")) if one.parent else "–", marks.when(one.created_at))
+            ((one.hash[:12], view.path("/data", one.hash)),
+             (f"Spin {one.spin}", view.path("/spins", one.spin)) if one.spin else "–",
+             (one.parent[:12], view.path("/data", one.parent)) if one.parent else "–", marks.when(one.created_at))
             for one in reversed(found)
         ]  # fmt: skip
         with marks.block("Datasets", "Immutable; the name is the hash of the content. The newest first."):
@@ -41,7 +38,7 @@ def add() -> None:
             marks.figure("Dataset", found.hash[:12], f"made {marks.when(found.created_at)}")
             marks.figure("Examples", marks.number(len(found.examples)))
             marks.figure("From interactions", marks.number(len(line["interactions"])))
-        _export(view, found.hash)
+        _export(found.hash)
         _lineage(view, found, line)
         with ui.element("div").classes("fw-grid"):
             _sources(line, len(found.examples))
@@ -49,36 +46,21 @@ def add() -> None:
         _examples(view, found)
 
 
-def _export(view: frame.View, hash: str) -> None:
-    def made(kind: str) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"dataset.{kind}"
-            view.wheel.export(f"dataset:{hash}", path)
-            return path.read_bytes()
-
-    with marks.block("Take a copy", "An erasure does not reach a copy that has left: delete it when you are done."):
-        with ui.element("div").classes("fw-row"):
-            for kind, name in (("jsonl", "JSONL"), ("parquet", "Parquet")):
-
-                async def fetch(kind: str = kind) -> None:
-                    try:
-                        body = await view.ask(lambda: made(kind), "read")
-                    except FlywheelError as problem:
-                        told.set_text(str(problem))
-                        return
-                    ui.download.content(body, f"dataset-{hash[:12]}.{kind}")
-
-                ui.button(name, on_click=fetch).props(f'outline no-caps aria-label="Download as {name}"')
-        told = marks.text("", "p", "fw-bad").props("role=alert")
+def _export(hash: str) -> None:
+    with marks.block(
+        "Take a copy", "On the machine of this flywheel, so that the copy is on record and an erasure finds it."
+    ):
+        for kind in ("jsonl", "parquet"):
+            marks.say(f"flywheel export dataset:{hash[:12]} dataset-{hash[:12]}.{kind}", "code", "fw-code")
 
 
 def _lineage(view: frame.View, found: Any, line: dict[str, Any]) -> None:
     with marks.block("Where it comes from, and where it went"):
-        rows: list[tuple[Any, ...]] = [("Ancestor", (one[:12], view.path(f"/data/{one}"))) for one in line["ancestors"]]
+        rows: list[tuple[Any, ...]] = [("Ancestor", (one[:12], view.path("/data", one))) for one in line["ancestors"]]
         if found.spin:
-            rows.append(("Spin", (f"Spin {found.spin}", view.path(f"/spins/{found.spin}"))))
+            rows.append(("Spin", (f"Spin {found.spin}", view.path("/spins", found.spin))))
         rows += [("Release", (one, view.path("/releases"))) for one in line["releases"]]
-        rows += [("Interaction", (one, view.path(f"/interactions/{one}"))) for one in line["interactions"][:20]]
+        rows += [("Interaction", (one, view.path("/interactions", one))) for one in line["interactions"][:20]]
         if rows:
             marks.table("Lineage", ("What", "Which"), rows)
         else:
@@ -103,7 +85,7 @@ def _notes(notes: dict[str, Any]) -> None:
 
 def _examples(view: frame.View, found: Any) -> None:
     rows = [
-        ((marks.brief(one.input, 90), view.path(f"/interactions/{one.interaction_id}")) if one.interaction_id
+        ((marks.brief(one.input, 90), view.path("/interactions", one.interaction_id)) if one.interaction_id
          else marks.brief(one.input, 90), marks.brief(one.label, 60), one.origin, one.by or "–")
         for one in found.examples[:100]
     ]  # fmt: skip

@@ -117,7 +117,10 @@ class Follower:
     async def _look(self) -> bool:
         after = self._after
         try:
-            found, self._after = await run.io_bound(lambda: self._wheel.arrivals(after, _MOST))
+            answer = await run.io_bound(lambda: self._wheel.arrivals(after, _MOST))
+            if answer is None:  # the server is shutting down
+                return False
+            found, self._after = answer
         except FlywheelError as problem:
             if self.problem is None:
                 _logger.warning("following the log: %s", type(problem).__name__)

@@ -14,6 +14,7 @@ import typing
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from nicegui import ui
 from starlette.concurrency import run_in_threadpool
@@ -62,9 +63,9 @@ class View:
             await entry.admit(self.request, scope)
         return await run_in_threadpool(verb)
 
-    def path(self, path: str) -> str:
-        """A path of this flywheel, for links."""
-        return f"{self.base}{path}"
+    def path(self, path: str, name: object = None) -> str:
+        """A path of this flywheel, for links; `name` is a last part that may hold anything."""
+        return f"{self.base}{path}" if name is None else f"{self.base}{path}/{quote(str(name), safe='')}"
 
 
 def page(path: str, *, title: str, scope: str = "read") -> Callable[[Callable[..., Awaitable[None]]], None]:
@@ -108,11 +109,11 @@ def _dress(view: View, path: str, title: str) -> None:
     skip = ui.element("a").classes("fw-skip")
     skip._props["href"] = "#main"
     with skip:
-        marks.text("Skip to the content")
+        marks.say("Skip to the content")
     with ui.element("header").classes("fw-rail"):
         with ui.element("div").classes("fw-brand"):
-            marks.text("Flywheel", classes="fw-mark")
-            marks.text(view.wheel.name, classes="fw-name")
+            marks.say("Flywheel", classes="fw-mark")
+            marks.say(view.wheel.name, classes="fw-name")
         with ui.element("nav").props('aria-label="Pages"'):
             for target, name in PLACES:
                 if target not in _scopes or not view.may(_scopes[target]):
@@ -124,7 +125,7 @@ def _dress(view: View, path: str, title: str) -> None:
                 if here:
                     link._props["aria-current"] = "page"
         with ui.element("div").classes("fw-foot"):
-            marks.text(
+            marks.say(
                 f"{entry.role_of(view.scopes)}{'' if view.by == 'dashboard' else f' · {view.by}'}", classes="fw-dim"
             )
             ui.button("Theme", on_click=lambda: _turn(dark)).props(
@@ -134,8 +135,8 @@ def _dress(view: View, path: str, title: str) -> None:
                 form = ui.element("form")
                 form._props.update(method="post", action="/sign-out")
                 with form:
-                    marks.text("Sign out", tag="button", classes="fw-plain")
-    marks.text(title, tag="h1", classes="fw-title")
+                    marks.say("Sign out", tag="button", classes="fw-plain")
+    marks.say(title, tag="h1", classes="fw-title")
 
 
 async def _turn(dark: ui.dark_mode) -> None:

@@ -47,10 +47,10 @@ def _finding(seen: Any) -> None:
         if options is not None:
             marks.chart(options, sentence(seen.line))
         else:
-            marks.text(sentence(seen.line), "p", "fw-bad" if seen.alarm else "")
-        marks.text(" · ".join(facts), "p", "fw-dim fw-small")
+            marks.say(sentence(seen.line), "p", "fw-bad" if seen.alarm else "")
+        marks.say(" · ".join(facts), "p", "fw-dim fw-small")
         for line in seen.evidence:
-            marks.text(line, "p", "fw-small")
+            marks.say(line, "p", "fw-small")
 
 
 def _options(chart: dict[str, Any], colour: str) -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ def _begin(folder: str) -> None:
              'fw.log(input="where is my card", output="card_arrival", confidence=0.42)'),
             ("Watch an example learn from its own failures", "flywheel demo"),
         ):  # fmt: skip
-            marks.text(words, "h2")
+            marks.say(words, "h2")
             marks.code(command)
 
 
@@ -68,7 +68,7 @@ def _figures(status: dict[str, Any]) -> None:
         live = [mode for mode in status["modes"] if mode["state"] != "fixed" and mode["count"]]
         marks.figure("Failure modes that occur", marks.number(len(live)), f"{len(status['modes'])} known")
     if status["receipt"]:
-        marks.text(status["receipt"], "p", "fw-says")
+        marks.say(status["receipt"], "p", "fw-says")
 
 
 def _waits(view: frame.View, status: dict[str, Any]) -> None:
@@ -90,9 +90,9 @@ def _waits(view: frame.View, status: dict[str, Any]) -> None:
             with ui.element("div"):
                 marks.link(words, view.path(path))
         for problem in status["problems"]:
-            marks.text(problem, "p", "fw-bad")
+            marks.say(problem, "p", "fw-bad")
         if not waits and not status["problems"]:
-            marks.text("Nothing: no labels are asked for, no alarm is raised.", "p")
+            marks.say("Nothing: no labels are asked for, no alarm is raised.", "p")
 
 
 def _stages(view: frame.View, spins: list[dict[str, Any]]) -> None:
@@ -107,9 +107,9 @@ def _stages(view: frame.View, spins: list[dict[str, Any]]) -> None:
         for place, (name, does) in enumerate(_STAGES.items()):
             done = spin is not None and (spin["state"] == "done" or place < reached)
             with ui.element("li").classes("done" if done else "now" if place == reached else ""):
-                marks.text(name)
+                marks.say(name)
                 took = spin["seconds"].get(name) if spin else None
-                marks.text(does if took is None else f"{does} · {took:.1f} s", classes="fw-dim fw-small")
+                marks.say(does if took is None else f"{does} · {took:.1f} s", classes="fw-dim fw-small")
 
 
 def _accuracy(spins: list[dict[str, Any]], released: dict[int, str]) -> None:
@@ -162,7 +162,7 @@ def _modes(view: frame.View, modes: list[dict[str, Any]]) -> None:
     says = ", ".join(f"{count} {state}" for state, count in sorted(counted.items()))
     with marks.block("Failure modes", f"{says or 'None known yet'}."):
         rows = [
-            ((mode["name"], view.path(f"/modes/{mode['id']}")), lambda state=mode["state"]: marks.badge(state),
+            ((mode["name"], view.path("/modes", mode['id'])), lambda state=mode["state"]: marks.badge(state),
              marks.number(mode["count"], 1))
             for mode in modes[:8]
         ]  # fmt: skip

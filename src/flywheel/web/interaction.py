@@ -17,7 +17,7 @@ _SIDES = (8, 14, 16, 28, 32, 64)
 def add() -> None:
     """Register the page."""
 
-    @frame.page("/interactions/{interaction_id}", title="Interaction", scope="read")
+    @frame.page("/interactions/{interaction_id:path}", title="Interaction", scope="read")
     async def interaction(view: frame.View, interaction_id: str) -> None:
         found, feedback = await view.ask(lambda: view.wheel.interaction(interaction_id))
         _head(found)
@@ -38,7 +38,7 @@ def add() -> None:
                 if rows:
                     marks.table("Context", ("Field", "Value"), rows)
                 else:
-                    marks.text("None was logged.", "p")
+                    marks.say("None was logged.", "p")
             _feedback(feedback)
         await _lineage(view, found.id)
 
@@ -59,9 +59,9 @@ def drawn(value: Any) -> None:
         with ui.element("div").classes("fw-chat"):
             for one in value:
                 with ui.element("div").classes("user" if one["role"] == "user" else ""):
-                    marks.text(one["role"], "div", "fw-dim fw-small")
+                    marks.say(one["role"], "div", "fw-dim fw-small")
                     said = one.get("content", "")
-                    marks.text(said if isinstance(said, str) else marks.brief(said, 2000), "div", "fw-text")
+                    marks.say(said if isinstance(said, str) else marks.brief(said, 2000), "div", "fw-text")
     elif isinstance(value, list) and value and all(isinstance(one, int | float) for one in value):
         side = next((side for side in _SIDES if side * side == len(value)), None)
         if side is not None:
@@ -74,7 +74,7 @@ def drawn(value: Any) -> None:
     elif isinstance(value, dict) and value and all(not isinstance(one, dict | list) for one in value.values()):
         marks.table("Fields", ("Field", "Value"), [(name, marks.brief(one, 400)) for name, one in value.items()])
     elif isinstance(value, str):
-        marks.text(value, "div", "fw-text")
+        marks.say(value, "div", "fw-text")
     else:
         marks.code(value)
 
@@ -98,7 +98,7 @@ def _picture(values: list[float], side: int) -> None:
 def _feedback(feedback: list[Any]) -> None:
     with marks.block("Feedback"):
         if not feedback:
-            marks.text("Nothing became known about it yet.", "p")
+            marks.say("Nothing became known about it yet.", "p")
             return
         rows = [
             (one.kind, marks.brief(one.value, 300), one.name, f"{one.source}{f' · {one.by}' if one.by else ''}", marks.when(one.at))  # noqa: E501
@@ -118,7 +118,7 @@ async def _lineage(view: frame.View, id: str) -> None:
             if not isinstance(entries, list | tuple) or not entries:
                 continue
             with ui.element("div").classes("fw-row"):
-                marks.text(name, classes="fw-dim")
+                marks.say(name, classes="fw-dim")
                 for one in entries[:20]:
                     words = (
                         one
@@ -130,8 +130,8 @@ async def _lineage(view: frame.View, id: str) -> None:
                         )
                     )
                     if name == "datasets":
-                        marks.link(words[:12], view.path(f"/data/{words}"))
+                        marks.link(words[:12], view.path("/data", words))
                     else:
-                        marks.text(words)
+                        marks.say(words)
         if not any(used.get(name) for name in ("datasets", "examples")):
-            marks.text("It has entered no dataset.", "p")
+            marks.say("It has entered no dataset.", "p")

@@ -16,7 +16,7 @@ from nicegui.elements.mixins.text_element import TextElement
 
 __all__ = [
     "BAD", "BAND", "GOOD", "NEUTRAL", "NEW", "WARN", "Text", "ago", "badge", "bars", "block", "brief", "chart", "code", "empty",  # noqa: E501
-    "error", "figure", "interval", "line", "link", "meter", "number", "percent", "table", "text", "when",
+    "error", "figure", "interval", "line", "link", "meter", "number", "percent", "table", "say", "when",
 ]  # fmt: skip
 
 NEUTRAL, GOOD, BAD, WARN, NEW, BAND = "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9"
@@ -36,19 +36,19 @@ class Text(TextElement):
         super().__init__(tag=tag, text=words)
 
 
-def text(words: Any, tag: str = "span", classes: str = "") -> Text:
+def say(words: Any, tag: str = "span", classes: str = "") -> Text:
     """Words, and nothing but words."""
     return Text(str(words), tag).classes(classes)
 
 
 def code(value: Any) -> Text:
     """A value as it was logged: text as it is, anything else as JSON."""
-    return text(value if isinstance(value, str) else _json(value), "pre", "fw-code")
+    return say(value if isinstance(value, str) else _json(value), "pre", "fw-code")
 
 
 def link(words: str, target: str) -> Text:
     """A link inside the dashboard."""
-    found = text(words, "a", "nicegui-link")
+    found = say(words, "a", "nicegui-link")
     found._props["href"] = target
     return found
 
@@ -115,7 +115,7 @@ def ago(at: datetime | None, now: datetime | None = None) -> str:
 def badge(state: str) -> Text:
     """A state in its colour; the word says it too."""
     kind = next((kind for kind, states in _STATES.items() if state in states), "")
-    return text(state, classes=f"fw-badge {f'fw-{kind}' if kind else 'fw-dim'}")
+    return say(state, classes=f"fw-badge {f'fw-{kind}' if kind else 'fw-dim'}")
 
 
 def meter(share: float, says: str) -> Element:
@@ -130,10 +130,10 @@ def meter(share: float, says: str) -> Element:
 def figure(name: str, value: str, says: str = "") -> Element:
     """One number with its name and what it rests on."""
     with ui.element("div").classes("fw-figure") as found:
-        text(name, classes="fw-dim fw-small")
-        text(value, classes="n")
+        say(name, classes="fw-dim fw-small")
+        say(value, classes="n")
         if says:
-            text(says, classes="fw-dim fw-small")
+            say(says, classes="fw-dim fw-small")
     return found
 
 
@@ -141,16 +141,16 @@ def block(title: str, says: str = "") -> Element:
     """A part of a page: a heading and a sentence that says what it shows. Use it with `with`."""
     found = ui.element("section").classes("fw-block")
     with found:
-        text(title, "h2")
+        say(title, "h2")
         if says:
-            text(says, "p")
+            say(says, "p")
     return found
 
 
 def empty(words: str, *commands: str) -> Element:
     """Nothing here yet: why, and what to do."""
     with ui.element("div").classes("fw-empty") as found:
-        text(words, "p")
+        say(words, "p")
         for command in commands:
             code(command)
     return found
@@ -159,7 +159,7 @@ def empty(words: str, *commands: str) -> Element:
 def error(words: str) -> Element:
     """What went wrong and what to do."""
     with ui.element("div").classes("fw-error").props("role=alert") as found:
-        text(words)
+        say(words)
     return found
 
 
@@ -174,7 +174,7 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], num
             found._props["aria-label"] = caption
             with ui.element("thead"), ui.element("tr"):
                 for place, head in enumerate(heads):
-                    text(head, "th", "num" if place in numbers else "")._props["scope"] = "col"
+                    say(head, "th", "num" if place in numbers else "")._props["scope"] = "col"
             with ui.element("tbody"):
                 for row in rows:
                     with ui.element("tr"):
@@ -190,12 +190,12 @@ def _cell(cell: Any, classes: str) -> None:
         elif isinstance(cell, tuple):
             link(str(cell[0]), str(cell[1]))
         else:
-            text("–" if cell is None else cell)
+            say("–" if cell is None else cell)
 
 
 def chart(options: dict[str, Any], says: str) -> Element:
     """Draw a chart; `says` is the sentence that tells what it shows, also to a screen reader."""
-    text(says, "p", "fw-says")
+    say(says, "p", "fw-says")
     found = ui.echart(options).classes("fw-chart")
     found._props.update({"role": "img", "aria-label": says})
     return found

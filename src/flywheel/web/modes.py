@@ -34,7 +34,7 @@ def add() -> None:
             "By risk", "Risk is severity × occurrence × detectability, each 1 to 10; failures are of the last window."
         ):
             rows = [
-                ((mode.name, view.path(f"/modes/{mode.id}")), lambda mode=mode: marks.badge(mode.state),
+                ((mode.name, view.path("/modes", mode.id)), lambda mode=mode: marks.badge(mode.state),
                  mode.risk.number if mode.risk else None,
                  f"{mode.risk.severity} × {mode.risk.occurrence} × {mode.risk.detectability}" if mode.risk else None,
                  f"{mode.count:,.1f} ({marks.percent(mode.share)})", f"{mode.cause.kind} ({mode.cause.probability:.0%})")  # noqa: E501
@@ -51,7 +51,7 @@ def add() -> None:
             with marks.block("Fix this next", "Ordered by what a label spent on it buys."), ui.element("ol"):
                 for fix in first:
                     with ui.element("li"):
-                        marks.link(fix.line, view.path(f"/modes/{fix.mode}"))
+                        marks.link(fix.line, view.path("/modes", fix.mode))
 
     @frame.page("/modes/{mode_id}", title="Failure mode", scope="read")
     async def mode(view: frame.View, mode_id: str) -> None:
@@ -71,24 +71,24 @@ def add() -> None:
 
 def _head(mode: Any) -> None:
     with ui.element("div").classes("fw-row").style("margin-bottom:1rem"):
-        marks.text(mode.name, "h2").style("font-size:1.1rem")
+        marks.say(mode.name, "h2").style("font-size:1.1rem")
         marks.badge(mode.state)
-        marks.text(f"{mode.count:,.1f} failures, {marks.percent(mode.share)} of the last window", classes="fw-dim")
-        marks.text(f"first seen in spin {mode.first_spin}, last in spin {mode.last_spin}", classes="fw-dim")
+        marks.say(f"{mode.count:,.1f} failures, {marks.percent(mode.share)} of the last window", classes="fw-dim")
+        marks.say(f"first seen in spin {mode.first_spin}, last in spin {mode.last_spin}", classes="fw-dim")
 
 
 def _cause(mode: Any) -> None:
     with marks.block("Cause", f"{mode.cause.kind}, with probability {mode.cause.probability:.0%}."):
         for kind, share in sorted(mode.cause.probabilities.items(), key=lambda pair: -pair[1]):
             with ui.element("div").classes("fw-row"):
-                marks.text(kind).style("flex:0 0 8rem")
+                marks.say(kind).style("flex:0 0 8rem")
                 marks.meter(share, f"{kind}: {share:.0%}").style("flex:1")
-                marks.text(f"{share:.0%}", classes="fw-dim").style("flex:0 0 3rem;text-align:right")
+                marks.say(f"{share:.0%}", classes="fw-dim").style("flex:0 0 3rem;text-align:right")
         with ui.element("ul"):
             for line in mode.cause.evidence:
-                marks.text(line, "li")
+                marks.say(line, "li")
         if mode.cause.remedy:
-            marks.text(f"Fix: {mode.cause.remedy}", "p", "")
+            marks.say(f"Fix: {mode.cause.remedy}", "p", "")
 
 
 def _risk(mode: Any) -> None:
@@ -105,7 +105,7 @@ def _risk(mode: Any) -> None:
                 marks.figure("A week", f"{week.estimate:,.0f}", f"{week.low:,.0f} to {week.high:,.0f} failures")
         with ui.element("ul"):
             for line in risk.evidence:
-                marks.text(line, "li")
+                marks.say(line, "li")
 
 
 async def _whys(view: frame.View, mode: Any) -> None:
@@ -118,13 +118,13 @@ async def _whys(view: frame.View, mode: Any) -> None:
         with ui.element("ol"):
             for place, why in enumerate(chain.whys, 1):
                 with ui.element("li").style("margin-bottom:.6rem"):
-                    marks.text(why.question, "strong")
-                    marks.text(why.answer or "Nobody has answered yet.", "div", "fw-text")
-                    marks.text(f"{why.kind}{f' · n = {why.n:,}' if why.n else ''}", "div", "fw-dim fw-small")
+                    marks.say(why.question, "strong")
+                    marks.say(why.answer or "Nobody has answered yet.", "div", "fw-text")
+                    marks.say(f"{why.kind}{f' · n = {why.n:,}' if why.n else ''}", "div", "fw-dim fw-small")
                     if view.may("label") and why.kind != "tested":
                         _answer(view, mode.id, place, why.answer if why.kind == "said" else "")
         if chain.receipt:
-            marks.text(chain.receipt, "p")
+            marks.say(chain.receipt, "p")
 
 
 def _answer(view: frame.View, mode_id: str, place: int, before: str) -> None:
@@ -153,10 +153,10 @@ async def _examples(view: frame.View, mode: Any) -> None:
         if not failures:
             marks.empty("None in the last window.")
             for one in mode.exemplars:
-                marks.link(one, view.path(f"/interactions/{one}"))
+                marks.link(one, view.path("/interactions", one))
             return
         rows = [
-            ((marks.brief(one.input, 70) or one.interaction_id, view.path(f"/interactions/{one.interaction_id}")), marks.brief(one.output, 60),  # noqa: E501
+            ((marks.brief(one.input, 70) or one.interaction_id, view.path("/interactions", one.interaction_id)), marks.brief(one.output, 60),  # noqa: E501
              marks.brief(one.label, 60) if one.label is not None else None, f"{one.probability:.0%}",
              marks.brief("; ".join(sign.detail for sign in one.evidence[:3]), 120))
             for one in failures
@@ -179,7 +179,7 @@ async def _history(view: frame.View, mode: Any) -> None:
         )
         marks.chart(options, "Its failures as a share of each spin's window.")
         rows = [
-            ((spin.number, view.path(f"/spins/{spin.number}")), one.state, marks.number(one.count, 1),
+            ((spin.number, view.path("/spins", spin.number)), one.state, marks.number(one.count, 1),
              spin.verdict.decision if spin.verdict else None,
              ("yes" if mode.id in spin.verdict.modes_fixed else "no") if spin.verdict else None)
             for spin, one in reversed(seen)

@@ -45,9 +45,9 @@ def _act(view: frame.View, now: Any) -> None:
 
 def _asked(view: frame.View, name: str, says: str, verb: Callable[[], Any]) -> None:
     with ui.dialog() as dialog, ui.card():
-        marks.text(name, "h2")
-        marks.text(says, "p")
-        told = marks.text("", "p", "fw-bad").props("role=alert")
+        marks.say(name, "h2")
+        marks.say(says, "p")
+        told = marks.say("", "p", "fw-bad").props("role=alert")
 
         async def go() -> None:
             try:
@@ -67,8 +67,8 @@ def _asked(view: frame.View, name: str, says: str, verb: Callable[[], Any]) -> N
 def _history(view: frame.View, found: list[Any]) -> None:
     rows = [
         (one.version, lambda one=one: marks.badge(one.role), marks.when(one.at),
-         (f"Spin {one.spin}", view.path(f"/spins/{one.spin}")) if one.spin else "–", one.trainer or "–",
-         (one.dataset[:12], view.path(f"/data/{one.dataset}")) if one.dataset else "–", one.replaced or "–")
+         (f"Spin {one.spin}", view.path("/spins", one.spin)) if one.spin else "–", one.trainer or "–",
+         (one.dataset[:12], view.path("/data", one.dataset)) if one.dataset else "–", one.replaced or "–")
         for one in reversed(found)
     ]  # fmt: skip
     with marks.block("History", "The newest first."):

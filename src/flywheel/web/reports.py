@@ -40,8 +40,8 @@ def _row(view: frame.View, one: Any) -> list[Any]:
     cells: list[Any] = [
         marks.brief(one.what, 300), marks.brief(one.expected or "–", 120), lambda: marks.badge(one.state),
         marks.when(one.at),
-        (one.interaction_id, view.path(f"/interactions/{one.interaction_id}")) if one.interaction_id else "–",
-        (one.mode, view.path(f"/modes/{one.mode}")) if one.mode else "–", one.fixed_in or one.closing or "–",
+        (one.interaction_id, view.path("/interactions", one.interaction_id)) if one.interaction_id else "–",
+        (one.mode, view.path("/modes", one.mode)) if one.mode else "–", one.fixed_in or one.closing or "–",
     ]  # fmt: skip
     if view.may("label"):
         cells.append((lambda: _acknowledge(view, one)) if one.state in ("received", "joined") else "–")
@@ -58,4 +58,4 @@ def _acknowledge(view: frame.View, one: Any) -> None:
         ui.navigate.reload()
 
     ui.button("Acknowledge", on_click=go).props("dense outline no-caps")
-    told = marks.text("", classes="fw-bad").props("role=alert")
+    told = marks.say("", classes="fw-bad").props("role=alert")

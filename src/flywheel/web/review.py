@@ -109,7 +109,7 @@ class _Desk:
             words = "Every item has an answer. A spin asks for the next labels; it goes on where it waited:"
         text("p", words).classes("fw-quiet")
         if not left:
-            text("code", f"flywheel spin --folder {self.view.wheel.name}").classes("fw-code")
+            text("code", "flywheel spin").classes("fw-code")
 
     def _about(self, item: ReviewItem) -> None:
         with ui.element("div").classes("fw-why"):

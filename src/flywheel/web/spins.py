@@ -12,6 +12,8 @@ from flywheel.web import frame, marks
 
 __all__ = ["add"]
 
+_MOST = 200
+
 
 def add() -> None:
     """Register the pages."""
@@ -25,7 +27,7 @@ def add() -> None:
             marks.empty("No spin has run yet. Start one here, or with:", "flywheel spin")
             return
         rows = [
-            ((f"Spin {one.number}", view.path(f"/spins/{one.number}")), lambda one=one: marks.badge(one.state),
+            ((f"Spin {one.number}", view.path("/spins", one.number)), lambda one=one: marks.badge(one.state),
              (lambda one=one: marks.badge(one.verdict.decision)) if one.verdict else "–",
              marks.interval(one.receipt.uplift, points=True) if one.receipt else "–", marks.number(one.labels),
              marks.when(one.started_at))
@@ -40,7 +42,8 @@ def add() -> None:
         if found is None:
             raise NotFound(f"there is no spin {number}. The page of spins lists them")
         _head(view, found)
-        _verdict(view, found)
+        examples = (await view.ask(lambda: view.wheel.dataset(found.dataset))).examples if found.dataset else ()
+        _verdict(view, found, {one.id: one for one in examples})
         _receipt(found)
         _steps(found)
 
@@ -55,7 +58,7 @@ def _start(view: frame.View, last: Any) -> None:
         if not going:
             budget = ui.number("Labels it may ask for", value=100, min=0, precision=0).props("dense outlined")
         button = ui.button("Go on" if going else "Start a spin").props("no-caps unelevated")
-        told = marks.text("", "p").props("role=status aria-live=polite")
+        told = marks.say("", "p").props("role=status aria-live=polite")
     steps: list[str] = []
 
     async def go() -> None:
@@ -75,7 +78,7 @@ def _start(view: frame.View, last: Any) -> None:
             timer.cancel()
         told.set_text(f"Spin {done.number} is {done.state}.")
         await asyncio.sleep(0.1)
-        ui.navigate.to(view.path(f"/spins/{done.number}"))
+        ui.navigate.to(view.path("/spins", done.number))
 
     button.on_click(go)
 
@@ -88,13 +91,13 @@ def _head(view: frame.View, spin: Any) -> None:
         marks.figure("Labels", marks.number(spin.labels), f"of a budget of {spin.budget:,}")
     with ui.element("div").classes("fw-row"):
         if spin.dataset:
-            marks.link(f"Dataset {spin.dataset[:12]}", view.path(f"/data/{spin.dataset}"))
+            marks.link(f"Dataset {spin.dataset[:12]}", view.path("/data", spin.dataset))
         marks.link("What it saw", view.path(f"/health?spin={spin.number}"))
         if spin.waiting_for and view.may("label"):
             marks.link("Review what waits", view.path("/review"))
 
 
-def _verdict(view: frame.View, spin: Any) -> None:
+def _verdict(view: frame.View, spin: Any, examples: dict[str, Any]) -> None:
     verdict = spin.verdict
     if verdict is None:
         with marks.block("Verdict"):
@@ -111,10 +114,20 @@ def _verdict(view: frame.View, spin: Any) -> None:
         ):
             with marks.block(title, f"{count:,} of {of:,} {'known failures' if title == 'Fixed' else 'right before'}."):
                 if ids:
-                    linked = [((one, view.path(f"/interactions/{one}")),) for one in ids[:200]]
-                    marks.table(title, ("Interaction",), linked)
+                    marks.table(title, ("Input", "Right"), [_case(view, examples.get(one), one) for one in ids[:_MOST]])
+                    if len(ids) > _MOST:
+                        marks.say(f"The first {_MOST} of {len(ids):,}.", "p", "fw-dim")
                 else:
                     marks.empty("None is listed.")
+
+
+def _case(view: frame.View, example: Any, id: str) -> tuple[Any, str]:
+    """One case of the verdict, linked to the interaction it came from; seed examples came from none."""
+    if example is None:
+        return id, "–"
+    words = marks.brief(example.input, 90)
+    to = example.interaction_id and view.path("/interactions", example.interaction_id)
+    return (words, to) if to else words, marks.brief(example.label, 60)
 
 
 def _numbers(values: dict[str, Any]) -> str:
