@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
-.PHONY: help demo test lint format types contracts slow fault kills coverage examples clean \
+.PHONY: help demo test lint format types contracts slow browser fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
 	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-text-learner bench-drift bench-observe bench-diagnose bench-flywheel
 
@@ -26,7 +26,10 @@ test: $(VENV)/dev.stamp ## Run the quick tests, doctests included (ARGS="tests/s
 	@$(BIN)/python -m pytest -n auto -m "not slow and not fault" $(ARGS)
 
 slow: $(VENV)/dev.stamp ## Run the tests that take more than a few seconds
-	@$(BIN)/python -m pytest -n auto -m slow $(ARGS)
+	@$(BIN)/python -m pytest -n auto -m "slow and not browser" $(ARGS)
+
+browser: $(VENV)/dev.stamp ## Try the dashboard in a real browser, each file in a process of its own
+	@set -e; for file in tests/web/test_*.py; do $(BIN)/python -m pytest -q -m "browser or not slow" $$file $(ARGS); done
 
 fault: $(VENV)/dev.stamp ## Kill, cut the power, fill the disk, cut connections; what is acknowledged must be there
 	@FLYWHEEL_FAULT_AWAY=$${FLYWHEEL_FAULT_AWAY:-60} $(BIN)/python -m pytest -m "fault and not slow" $(ARGS)

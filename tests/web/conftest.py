@@ -81,3 +81,11 @@ def browser() -> Iterator[Any]:
         opened = started.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
         yield opened
         opened.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The toolkit has one event loop a process, so each slow file of this folder runs in a process of its own."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("slow"):
+            item.add_marker("browser")
