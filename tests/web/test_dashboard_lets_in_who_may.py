@@ -86,3 +86,13 @@ def test_only_a_releaser_is_offered_to_change_what_is_in_production(keyed: Any) 
     }
     assert "Change what is in production" in offered["release"]
     assert "Change what is in production" not in offered["read"] + offered["label"]
+
+
+def test_a_prefix_chooses_the_flywheel_and_its_links_keep_it(keyed: Any) -> None:
+    client, _, keys = keyed
+    page = client.get("/flywheels/bot/modes", headers={**HTML, "authorization": f"Bearer {keys['read']}"})
+    assert page.status_code == 200
+    assert '"/flywheels/bot/spins"' in page.text
+    away = client.get("/flywheels/bot/modes", headers=HTML)
+    assert away.headers["location"] == "/flywheels/bot/sign-in?next=%2Fflywheels%2Fbot%2Fmodes"
+    assert client.get("/flywheels/bot/sign-in", headers=HTML).status_code == 200

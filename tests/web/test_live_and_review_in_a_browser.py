@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -16,47 +12,17 @@ import flywheel
 from flywheel.curate import ReviewQueue
 from flywheel.records import Group, Selection, Spin
 
-CHROMIUM = shutil.which("chromium")
-pytest.importorskip("nicegui", reason="the dashboard needs nicegui: pip install 'dataflywheel[web]'")
-sync_api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here: apt-get install chromium"),
-]
+pytestmark = pytest.mark.slow
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-sync",
-]
 EVIL = "<img src=x onerror=window.hit=1><script>window.hit=1</script>{{window.hit=1}}\u202e=1+1\x1b[31m"
 LABELS = ("lost_card", "pin", "transfer")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    import uvicorn
-
-    from flywheel.server.app import make_app
-
-    folder = tmp_path_factory.mktemp("seen") / "wheel"
-    with flywheel.open(folder, task="classification") as fw:
+def served(tmp_path_factory, serving):
+    with flywheel.open(tmp_path_factory.mktemp("seen") / "wheel", task="classification") as fw:
         _fill(fw)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        server = uvicorn.Server(uvicorn.Config(make_app({"seen": fw}), host="127.0.0.1", port=port, log_level="error"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + 60
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.05)
-        yield fw, f"http://127.0.0.1:{port}"
-        server.should_exit = True
-        thread.join(20)
+        yield fw, serving(fw)
 
 
 def _fill(fw):
@@ -74,13 +40,11 @@ def _fill(fw):
 
 
 @pytest.fixture
-def page(served):
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.set_default_timeout(15_000)
-        yield tab
-        browser.close()
+def page(browser):
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.set_default_timeout(15_000)
+    yield tab
+    tab.close()
 
 
 def test_a_failure_that_another_process_logs_appears_by_itself(served, page):

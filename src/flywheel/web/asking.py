@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nicegui import ui
-from nicegui.elements.mixins.text_element import TextElement
 
 from flywheel.web import marks
 
 if TYPE_CHECKING:
     from flywheel.records import ReviewItem
 
-__all__ = ["STYLE", "choices", "disagreement_rows", "matches", "said", "shown", "standing", "text"]
+__all__ = ["STYLE", "choices", "disagreement_rows", "matches", "said", "standing"]
 
 _DIGITS = 9
 _FOUND = 8
@@ -61,7 +60,6 @@ STYLE = """
 .fw-acts { display: flex; flex-wrap: wrap; gap: 6px; }
 .fw-review aside { font-size: 13px; }
 .fw-review aside h2 { margin-top: 0; }
-.fw-code { padding: 6px 10px; border-radius: 6px; background: color-mix(in srgb, currentColor 8%, transparent); }
 .fw-said { width: 100%; border-collapse: collapse; font-size: 13px; }
 .fw-said th { text-align: left; font-weight: 500; opacity: .75; }
 .fw-said th, .fw-said td { padding: 7px 14px 7px 0; vertical-align: top; overflow-wrap: anywhere;
@@ -70,11 +68,6 @@ STYLE = """
 @media (max-width: 900px) { .fw-desk { grid-template-columns: minmax(0, 1fr); gap: 20px; }
   .fw-choices { grid-template-columns: minmax(0, 1fr); } .fw-choice { min-height: 44px; } }
 """
-
-
-def text(tag: str, words: str) -> TextElement:
-    """An element that holds text and nothing else."""
-    return TextElement(tag=tag, text=words)
 
 
 def said(value: Any) -> str:
@@ -116,27 +109,9 @@ def matches(query: str, known: Sequence[Any]) -> list[Any]:
     return [known[place] for _, _, place in sorted(found)[:_FOUND]]
 
 
-def shown(value: Any) -> None:
-    """Draw an input as what it is: a chat as turns, a record as a table, everything else as text."""
-    if isinstance(value, list) and value and all(isinstance(turn, dict) and "role" in turn for turn in value):
-        for turn in value[-30:]:
-            role = said(turn.get("role"))
-            with ui.element("div").classes("fw-turn user" if role == "user" else "fw-turn"):
-                text("span", role[:40])
-                text("div", said(turn.get("content"))[:20_000])
-    elif isinstance(value, dict):
-        with ui.element("table").classes("fw-record"), ui.element("tbody"):
-            for name, held in list(value.items())[:60]:
-                with ui.element("tr"):
-                    text("th", str(name)[:200]).props('scope="row"')
-                    text("td", said(held)[:2000])
-    else:
-        text("p", said(value)[:20_000]).classes("fw-input")
-
-
 def standing(told: dict[str, Any], keys: str) -> None:
     """Progress against the budget, the pace, who did what, and the keys."""
-    text("h2", "Progress" if told["spin"] is None else f"Spin {told['spin']}")
+    marks.say("Progress" if told["spin"] is None else f"Spin {told['spin']}", "h2")
     asked, done = told["asked"], told["labelled"] + told["skipped"]
     marks.meter(done / max(1, asked), f"{done} of {asked} answered")
     rows = [
@@ -152,32 +127,32 @@ def standing(told: dict[str, Any], keys: str) -> None:
     with ui.element("table").classes("fw-record"), ui.element("tbody"):
         for name, value in rows:
             with ui.element("tr"):
-                text("th", name[:60]).props('scope="row"')
-                text("td", value)
-    text("h2", "Keys")
+                marks.say(name[:60], "th").props('scope="row"')
+                marks.say(value, "td")
+    marks.say("Keys", "h2")
     for key in keys.split(" · "):
-        text("div", key).classes("fw-quiet")
+        marks.say(key, "div").classes("fw-quiet")
 
 
 def disagreement_rows(found: Sequence[dict[str, Any]], base: str) -> None:
     """A table of what two people saw differently; each line leads to the item."""
     if not found:
-        text("h2", "Nobody disagrees")
+        marks.say("Nobody disagrees", "h2")
         words = "Where two people give different labels to one interaction, both stand here until they agree."
-        text("p", words).classes("fw-quiet")
+        marks.say(words, "p").classes("fw-quiet")
         return
     with ui.element("table").classes("fw-said"):
         with ui.element("thead"), ui.element("tr"):
             for name in ("Input", "Who said what", "What stands"):
-                text("th", name).props('scope="col"')
+                marks.say(name, "th").props('scope="col"')
         with ui.element("tbody"):
             for one in found:
                 item = one["item"]
                 with ui.element("tr"):
                     with ui.element("td"):
-                        link = text("a", said(item.input)[:300])
+                        link = marks.say(said(item.input)[:300], "a")
                         link.props["href"] = f"{base}/interactions/{quote(item.interaction_id, safe='')}"
                     with ui.element("td"):
                         for word in one["said"]:
-                            text("div", f"{word['by']}: {said(word['label'])[:200]}")
-                    text("td", "waits again" if one["stands"] is None else said(one["stands"])[:200])
+                            marks.say(f"{word['by']}: {said(word['label'])[:200]}", "div")
+                    marks.say("waits again" if one["stands"] is None else said(one["stands"])[:200], "td")

@@ -11,6 +11,8 @@ from flywheel.web import frame, marks
 
 __all__ = ["add"]
 
+_MOST = 40
+
 
 def add() -> None:
     """Register the page."""
@@ -32,8 +34,12 @@ def add() -> None:
             here = [seen for seen in found if seen.kind in kinds and not seen.alarm]
             if here:
                 with marks.block(name, about):
-                    for seen in here[:40]:
+                    for seen in here[:_MOST]:
                         _finding(seen)
+                    if len(here) > _MOST:
+                        marks.say(
+                            f"The first {_MOST} of {len(here):,}. All: flywheel observe --html page.html", "p", "fw-dim"
+                        )
 
 
 def _finding(seen: Any) -> None:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nicegui import ui
-from nicegui.elements.mixins.text_element import TextElement
 
-from flywheel.web import frame
+from flywheel.web import frame, marks
 from flywheel.web.following import Wanted, follower
 
 if TYPE_CHECKING:
@@ -184,22 +183,22 @@ class _Page:
             _choice("Failure mode", "mode", modes, wanted.mode)
             _choice("Cause", "cause", [("", "any"), *((c, c) for c in _CAUSES)], wanted.cause)
             with ui.element("label"):
-                _text("span", "Context")
+                marks.say("Context")
                 field = ui.element("input").props(
                     'name="where" placeholder="device=ios, network=3g" autocomplete="off"'
                 )
                 field.props["value"] = wanted.where
-            _text("button", "Apply").classes("fw-plain").props('type="submit"')
+            marks.say("Apply", "button").classes("fw-plain").props('type="submit"')
             if wanted != Wanted():
-                _link("Clear", f"{self.view.base}/live").classes("fw-plain")
+                marks.link("Clear", f"{self.view.base}/live").classes("fw-plain")
 
     def _state(self) -> None:
         with ui.element("div").classes("fw-state"):
             ui.element("span").classes("fw-dot off" if self.upto else "fw-dot").props('aria-hidden="true"')
-            _text("strong", "Paused" if self.upto else "Live")
-            self.words = _text("span", "").props('role="status"')
+            marks.say("Paused" if self.upto else "Live", "strong")
+            self.words = marks.say("").props('role="status"')
             name = "Go on (p)" if self.upto else "Pause (p)"
-            button = _text("button", name).classes("fw-plain").props('type="button" aria-keyshortcuts="p"')
+            button = marks.say(name, "button").classes("fw-plain").props('type="button" aria-keyshortcuts="p"')
             button.on("click", self._pause)
             ui.keyboard(lambda event: self._pause() if event.action.keydown and event.key == "p" else None)
 
@@ -209,12 +208,12 @@ class _Page:
 
     def _table(self) -> None:
         with ui.element("table"):
-            _text("caption", "What arrived, the newest first").style("position:absolute;left:-9999px")
+            marks.say("What arrived, the newest first", "caption").style("position:absolute;left:-9999px")
             with ui.element("thead"), ui.element("tr"):
                 for name, kind in _HEADS:
-                    _text("th", name).classes(kind).props('scope="col"')
+                    marks.say(name, "th").classes(kind).props('scope="col"')
             self.body = ui.element("tbody")
-        self.empty = _text("p", self._nothing()).style("padding: 28px 0; opacity: .75; max-width: 46rem")
+        self.empty = marks.say(self._nothing(), "p").style("padding: 28px 0; opacity: .75; max-width: 46rem")
 
     def _nothing(self) -> str:
         if self.wanted != Wanted():
@@ -231,11 +230,13 @@ class _Page:
         cells = (short(seen.output), signs or (f"said: {one.feedback}" if one.feedback else "–"))
         rest = (self.names.get(one.mode or "", one.mode or "–"), seen.model or "–", context or "–")
         with ui.element("tr") as row:
-            _text("td", f"{one.received_at:%H:%M:%S}").classes("fw-time").props(f'title="{one.received_at:%F %T} UTC"')
+            marks.say(f"{one.received_at:%H:%M:%S}", "td").classes("fw-time").props(
+                f'title="{one.received_at:%F %T} UTC"'
+            )
             with ui.element("td"):
-                _link(short(seen.input) or "(empty)", f"{self.view.base}/interactions/{quote(seen.id, safe='')}")
+                marks.link(short(seen.input) or "(empty)", f"{self.view.base}/interactions/{quote(seen.id, safe='')}")
             for text, (_, kind) in zip((*cells, *rest), _HEADS[2:], strict=True):
-                cell = _text("td", text[:300]).classes(kind)
+                cell = marks.say(text[:300], "td").classes(kind)
                 cell.props["title"] = text[:600]
         return row
 
@@ -287,23 +288,13 @@ def short(value: Any, most: int = 200) -> str:
     return " ".join(text[: most * 2].split())[:most]
 
 
-def _text(tag: str, text: str) -> TextElement:
-    return TextElement(tag=tag, text=text)
-
-
-def _link(text: str, target: str) -> TextElement:
-    link = _text("a", text)
-    link.props["href"] = target
-    return link
-
-
 def _choice(title: str, name: str, options: Sequence[tuple[str, str]], chosen: str) -> None:
     known = {value for value, _ in options}
     with ui.element("label"):
-        _text("span", title)
+        marks.say(title)
         with ui.element("select").props(f'name="{name}"') as field:
             for value, words in [*options, *([] if chosen in known else [(chosen, chosen)])]:
-                option = _text("option", words[:80])
+                option = marks.say(words[:80], "option")
                 option.props["value"] = value
                 if value == chosen:
                     option.props["selected"] = True

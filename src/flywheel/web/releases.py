@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -28,19 +29,23 @@ def add() -> None:
                 marks.figure("Champion", now.version, f"since {marks.when(now.at)}")
                 marks.figure("Took over from", now.replaced or "nothing")
         if view.may("release"):
-            _act(view, now)
+            _act(view, now, next((one for one in reversed(found) if one.role == "challenger"), None))
         if found:
             _history(view, found)
             _compare(view, found, {one.number: one for one in spins}, a, b)
 
 
-def _act(view: frame.View, now: Any) -> None:
+def _act(view: frame.View, now: Any, challenger: Any) -> None:
+    back = now is not None and now.replaced
     with marks.block("Change what is in production"), ui.element("div").classes("fw-row"):
-        _asked(view, "Promote the challenger", "The challenger that waits becomes the champion, at once.",
-               lambda: view.wheel.promote(by=view.by))  # fmt: skip
-        if now is not None and now.replaced:
+        if challenger is not None:
+            _asked(view, "Promote the challenger", f"{challenger.version} becomes the champion, at once.",
+                   lambda: view.wheel.promote(by=view.by))  # fmt: skip
+        if back:
             _asked(view, "Roll back", f"{now.replaced} answers again instead of {now.version}, at once.",
                    lambda: view.wheel.rollback(by=view.by))  # fmt: skip
+        if challenger is None and not back:
+            marks.empty("No challenger waits, and there is no model before this one.")
 
 
 def _asked(view: frame.View, name: str, says: str, verb: Callable[[], Any]) -> None:
@@ -84,12 +89,16 @@ def _compare(view: frame.View, found: list[Any], spins: dict[int, Any], a: str, 
     with marks.block("Two versions beside each other", "Each with the figures of the spin that made it."):
         with ui.element("div").classes("fw-row"):
             ui.select(versions, value=first, label="One", on_change=lambda event: ui.navigate.to(
-                view.path(f"/releases?a={event.value}&b={second}"))).props("dense outlined")  # fmt: skip
+                _beside(view, event.value, second))).props("dense outlined")  # fmt: skip
             ui.select(versions, value=second, label="Other", on_change=lambda event: ui.navigate.to(
-                view.path(f"/releases?a={first}&b={event.value}"))).props("dense outlined")  # fmt: skip
+                _beside(view, first, event.value))).props("dense outlined")  # fmt: skip
         left, right = _figures(known[first], spins), _figures(known[second], spins)
         rows = [(name, left[name], right[name]) for name in left]
         marks.table("Two versions", ("What", first, second), rows)
+
+
+def _beside(view: frame.View, a: str, b: str) -> str:
+    return view.path(f"/releases?{urlencode({'a': a, 'b': b})}")
 
 
 def _figures(release: Any, spins: dict[int, Any]) -> dict[str, str]:

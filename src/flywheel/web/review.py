@@ -10,8 +10,9 @@ from urllib.parse import quote
 from nicegui import ui
 
 from flywheel.errors import FlywheelError
-from flywheel.web import frame
-from flywheel.web.asking import STYLE, choices, disagreement_rows, matches, said, shown, standing, text
+from flywheel.web import frame, marks
+from flywheel.web.asking import STYLE, choices, disagreement_rows, matches, said, standing
+from flywheel.web.drawing import drawn
 
 if TYPE_CHECKING:
     from flywheel.records import ReviewItem
@@ -60,7 +61,7 @@ class _Desk:
         """Build the page around the item that comes first, or that the address names."""
         with ui.element("div").classes("fw-review"):
             _tabs(self.view, "")
-            self.status = text("p", "").classes("fw-status").props('role="status" aria-live="polite"')
+            self.status = marks.say("", "p").classes("fw-status").props('role="status" aria-live="polite"')
             with ui.element("div").classes("fw-desk"):
                 self.card = ui.element("section").props('aria-label="The item"')
                 self.side = ui.element("aside").props('aria-label="Progress"')
@@ -102,23 +103,23 @@ class _Desk:
             self._answers()
 
     def _nothing(self, left: int) -> None:
-        text("h2", "Nothing waits for you")
+        marks.say("Nothing waits for you", "h2")
         if left:
             words = f"{left} item{'s' * (left != 1)} that you were not sure about wait for somebody else."
         else:
             words = "Every item has an answer. A spin asks for the next labels; it goes on where it waited:"
-        text("p", words).classes("fw-quiet")
+        marks.say(words, "p").classes("fw-quiet")
         if not left:
-            text("code", "flywheel spin").classes("fw-code")
+            marks.say("flywheel spin", "code").classes("fw-code")
 
     def _about(self, item: ReviewItem) -> None:
         with ui.element("div").classes("fw-why"):
-            text("span", "Why this one").classes("fw-tag")
-            text("span", item.why or "it was selected")
+            marks.say("Why this one").classes("fw-tag")
+            marks.say(item.why or "it was selected")
             if item.unsure:
-                text("span", f"not sure: {', '.join(item.unsure)}").classes("fw-quiet")
-        text("h2", "What is right for this input?")
-        shown(item.input)
+                marks.say(f"not sure: {', '.join(item.unsure)}").classes("fw-quiet")
+        marks.say("What is right for this input?", "h2")
+        drawn(item.input)
         facts = [("Answer", said(item.output))] if item.output is not None else []
         if item.confidence is not None:
             facts.append(("Confidence", f"{item.confidence:.2f}"))
@@ -128,27 +129,25 @@ class _Desk:
         with ui.element("dl").classes("fw-facts"):
             for name, value in facts:
                 with ui.element("div"):
-                    text("dt", name)
-                    text("dd", value[:400])
+                    marks.say(name, "dt")
+                    marks.say(value[:400], "dd")
         if item.group is not None:
             self._group(item)
 
     def _group(self, item: ReviewItem) -> None:
         assert item.group is not None
         with ui.element("div").classes("fw-group"):
-            text("strong", f"Group: {item.group.name or 'alike inputs'}")
-            text("span", f"{item.group.size} inputs alike, {len(self.alike)} more of them wait here.").classes(
-                "fw-quiet"
-            )
+            marks.say(f"Group: {item.group.name or 'alike inputs'}", "strong")
+            marks.say(f"{item.group.size} inputs alike, {len(self.alike)} more of them wait here.").classes("fw-quiet")
             if not self.alike:
                 return
             with ui.element("ul"):
                 for one in self.alike[:8]:
-                    text("li", said(one.input)[:200])
+                    marks.say(said(one.input)[:200], "li")
                 if len(self.alike) > 8:
-                    text("li", f"and {len(self.alike) - 8} more")
+                    marks.say(f"and {len(self.alike) - 8} more", "li")
             state = "on" if self.together else "off"
-            button = text("button", f"Answer all {len(self.alike) + 1} together: {state} (g)").classes("fw-plain")
+            button = marks.say(f"Answer all {len(self.alike) + 1} together: {state} (g)", "button").classes("fw-plain")
             button.props(f'type="button" aria-pressed="{str(self.together).lower()}" aria-keyshortcuts="g"')
             button.on("click", self._toggle)
 
@@ -160,8 +159,8 @@ class _Desk:
                     .classes("fw-choice")
                     .props(f'type="button" aria-keyshortcuts="{place}"') as button
                 ):
-                    text("kbd", str(place))
-                    text("span", said(label)[:200])
+                    marks.say(str(place), "kbd")
+                    marks.say(said(label)[:200])
                 button.on("click", lambda label=label: self._answer(label))
         with ui.element("div").classes("fw-search"):
             field = ui.element("input").props(
@@ -178,7 +177,7 @@ class _Desk:
                 ("Not sure: ask somebody else", "n", self._unsure),
                 ("Undo", "u", self._undo),
             ):
-                button = text("button", f"{name} ({key})").classes("fw-plain")
+                button = marks.say(f"{name} ({key})", "button").classes("fw-plain")
                 button.props(f'type="button" aria-keyshortcuts="{key}"').on("click", act)
 
     # --- what the labeler does ---
@@ -269,10 +268,10 @@ class _Desk:
         with self.found:
             found = matches(self.query, [*self.options, *(one for one in self.known if one not in self.options)])
             for label in found:
-                button = text("button", said(label)[:200]).classes("fw-plain").props('type="button"')
+                button = marks.say(said(label)[:200], "button").classes("fw-plain").props('type="button"')
                 button.on("click", lambda label=label: self._answer(label))
             if self.query.strip() and self.query.strip() not in map(said, found):
-                button = text("button", f"Use “{self.query.strip()[:80]}” (Ctrl Enter)").classes("fw-plain")
+                button = marks.say(f"Use “{self.query.strip()[:80]}” (Ctrl Enter)", "button").classes("fw-plain")
                 button.props('type="button"').on("click", lambda: self._write(self.query))
 
     async def _enter(self, event: Any) -> None:
@@ -298,7 +297,7 @@ class _Desk:
 def _tabs(view: Any, now: str) -> None:
     with ui.element("nav").classes("fw-tabs").props('aria-label="Review"'):
         for name, show in (("Label", ""), ("Disagreements", "disagreements")):
-            link = text("a", name)
+            link = marks.say(name, "a")
             link.props["href"] = f"{view.base}/review" + (f"?show={show}" if show else "")
             if show == now:
                 link.props["aria-current"] = "page"

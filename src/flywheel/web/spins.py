@@ -66,10 +66,13 @@ def _start(view: frame.View, last: Any) -> None:
         steps[:] = ["begin"]
         timer = ui.timer(0.5, lambda: told.set_text(f"Running: {steps[-1]} …"))
         most = int(budget.value or 0) if budget is not None else last.budget
+
+        def turn() -> Any:
+            view.wheel.note("spin", f"{last.number}" if going else "new", by=view.by, detail={"budget": most})
+            return view.wheel.spin(most, on_step=lambda name, line: steps.append(f"{name} {line}"))
+
         try:
-            done = await view.ask(
-                lambda: view.wheel.spin(most, on_step=lambda name, line: steps.append(f"{name} {line}")), "release"
-            )
+            done = await view.ask(turn, "release")
         except FlywheelError as problem:
             told.set_text(str(problem))
             button.enable()
