@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from nicegui import ui
@@ -63,7 +64,7 @@ def _options(chart: dict[str, Any], colour: str) -> dict[str, Any] | None:
     x, y = list(chart.get("x") or ())[:200], list(chart.get("y") or ())[:200]
     if not x or len(x) != len(y):
         return None
-    kind, names = chart.get("kind"), [marks.brief(str(one), 24) for one in x]
+    kind, names = chart.get("kind"), [_name(one) for one in x]
     if kind == "bars":
         options = marks.bars(names, y, name="now", colour=colour)
         before = list(chart.get("reference") or ())[: len(x)]
@@ -73,7 +74,7 @@ def _options(chart: dict[str, Any], colour: str) -> dict[str, Any] | None:
     if kind not in ("line", "interval"):
         return None
     low, high = list(chart.get("low") or ())[: len(x)], list(chart.get("high") or ())[: len(x)]
-    banded = len(low) == len(high) == len(x)
+    banded = kind == "line" and len(low) == len(high) == len(x)  # a band would join what stands apart
     mark = chart.get("mark")
     marked = [(names[x.index(one)], "") for one in (mark if isinstance(mark, list | tuple) else [mark]) if one in x]
     options = marks.line(names, y, low=low if banded else None, high=high if banded else None, marked=marked,
@@ -81,3 +82,11 @@ def _options(chart: dict[str, Any], colour: str) -> dict[str, Any] | None:
     if kind == "interval":  # estimates of separate things: no line joins them
         options["series"][0].update({"lineStyle": {"opacity": 0}, "symbolSize": 9})
     return options
+
+
+def _name(x: Any) -> str:
+    """A moment as people write it, anything else in a few letters."""
+    try:
+        return f"{datetime.fromisoformat(str(x)):%m-%d %H:%M}"
+    except ValueError:
+        return marks.brief(str(x), 24)

@@ -27,6 +27,8 @@ padding:1.1rem .75rem;display:flex;flex-direction:column;gap:1rem;z-index:10}
 .fw-main h2{font-size:.95rem;font-weight:620;line-height:1.4;margin:0;letter-spacing:0}
 .fw-dim{color:var(--dim)}.fw-small{font-size:.85rem}.fw-good{color:var(--good)}.fw-bad{color:var(--bad)}.fw-warn{color:var(--warn)}
 .fw-block{display:block;background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:.9rem 1rem;margin:0 0 1rem;min-width:0}
+.fw-main article{padding:.55rem 0;border-top:1px solid var(--line)}.fw-main article p{margin:.1rem 0}
+.fw-main article>p:first-child,.fw-main article>:first-child p{color:var(--fg)}
 .fw-block>p,.fw-says{margin:.1rem 0 .7rem;color:var(--dim)}
 .fw-grid{margin:0 0 1rem;display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr))}.fw-grid>.fw-block{margin:0}
 .fw-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1rem;margin:0 0 1rem}
