@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 
 from flywheel.errors import NothingToLearn
@@ -90,6 +91,36 @@ def test_the_placebo_never_sees_a_fresh_label_nor_its_fold():
     assert len(trainer.fits[1][0].examples) == 20
     with pytest.raises(NothingToLearn, match="placebo"):
         placebo(trainer, data(fresh), fresh, seed=9)
+
+
+class Dice(Parrot):
+    """Gives the label a probability that hangs on the seed, where there is chance; else always the same."""
+
+    chance = True
+
+    def fit(self, dataset, base=None, seed=0):
+        super().fit(dataset, base, seed)
+        share = 0.2 + 0.1 * (seed % 7) if self.chance else 0.5
+
+        class Said:
+            def predict(self, inputs):
+                return Predictions(
+                    ["f"] * len(inputs), np.full(len(inputs), share), ("f",), np.full((len(inputs), 1), share)
+                )
+
+        return Said()
+
+
+def test_the_placebo_is_trained_by_other_seeds_until_it_says_the_same_twice():
+    old, fresh = rows(20), [Example(id="f", input="f", label="f", group="f", fold=2, spin=1)]
+    learner = Dice()
+    answer = placebo(learner, data(old), fresh, seed=9)["f"]
+    assert len({answer.likelihood, *answer.again}) > 1
+    assert len(answer.again) == 3
+    learner = Dice()
+    learner.chance = False
+    assert placebo(learner, data(old), fresh, seed=9)["f"].again == (0.5,)
+    assert len(learner.fits) == 2
 
 
 class Shortcut(Parrot):

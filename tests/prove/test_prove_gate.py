@@ -105,6 +105,41 @@ def test_probabilities_prove_what_answers_are_too_few_to():
     assert sum(gate(fresh(0.0) + suite, settings=SETTINGS).decision == "promote" for _ in range(60)) <= 6
 
 
+def surer(more, again, rng):
+    """60 new labels to which the candidate gives `more` probability; the placebo's other trainings move by `again`."""
+    old = rng.uniform(0.2, 0.6, 60)
+    return [
+        replace(
+            pair(i, 0, 0, fresh=True, control=0, spin=4),
+            placebo_score=float(old[i]), placebo_again=tuple(float(old[i] + shift) for shift in again),
+            candidate_score=float(old[i] + more + rng.normal(0, 0.03)),
+        )
+        for i in range(60)
+    ] + many(100, 300, 1, 1)  # fmt: skip
+
+
+def test_what_one_training_gives_to_all_cases_by_luck_is_no_proof():
+    rng = np.random.default_rng(5)
+    assert gate(surer(0.04, (0.0,), rng), settings=SETTINGS).decision == "promote"
+    assert gate(surer(0.04, (0.05, -0.04, -0.02), rng), settings=SETTINGS).decision != "promote"
+    assert gate(surer(0.25, (0.05, -0.04, -0.02), rng), settings=SETTINGS).decision == "promote"
+
+
+def test_earlier_gains_help_a_leaning_candidate_and_earlier_nothing_does_not():
+    rng = np.random.default_rng(6)
+    rows = [
+        replace(p, candidate_score=p.candidate_score + 0.2 * (-1) ** i) if p.fresh else p
+        for i, p in enumerate(surer(0.02, (0.0,), rng))
+    ]
+    assert gate(rows, settings=SETTINGS).decision != "promote"
+    paid = gate(rows, settings=SETTINGS, earlier=[(0.05, 0.02), (0.04, 0.02), (0.06, 0.02)])
+    assert paid.decision == "promote"
+    assert "with 3 earlier spins, no gain has a probability of" in outcome(paid, "superiority").line
+    assert gate(rows, settings=SETTINGS, earlier=[(0.0, 0.02)] * 3).decision != "promote"
+    worse = [replace(p, candidate_score=p.placebo_score - 0.01) if p.fresh else p for p in rows]
+    assert gate(worse, settings=SETTINGS, earlier=[(0.09, 0.01)] * 9).decision != "promote", "a loss is no gain"
+
+
 def moved_on(gained, audits=50):
     """The suite of old cases loses 16 %, beyond chance and beyond the budget of flips; the traffic gains `gained`."""
     old = many(100, 200, 1, 1) + many(8000, 40, 1, 0) + many(9000, 2, 0, 1)

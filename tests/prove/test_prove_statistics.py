@@ -13,11 +13,13 @@ from flywheel.prove.exact import (
     loss_interval,
     pairs_needed,
     proportion,
+    shared_luck_test,
     sign_flip_test,
     sign_test,
     smallest_loss_seen,
     spent_alpha,
 )
+from flywheel.prove.history import no_gain
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(9, 1), (5, 0), (0, 5), (31, 2), (10, 10), (0, 0)])
@@ -106,6 +108,39 @@ def test_sign_flips_keep_their_level_and_find_what_is_there():
     quiet = [sign_flip_test(rng.standard_t(2, 60), draws=999) for _ in range(600)]
     assert np.mean(np.array(quiet) <= 0.05) < 0.075
     assert np.mean([sign_flip_test(rng.normal(0.4, 1, 60), draws=999) <= 0.05 for _ in range(200)]) > 0.85
+
+
+def test_a_test_that_allows_for_shared_luck_keeps_its_level_and_the_other_does_not():
+    rng = np.random.default_rng(3)
+
+    def once(gain):
+        luck, cases = rng.normal(0, 0.03, 5), rng.normal(0, 0.2, (5, 60))
+        said = luck[:, None] + cases
+        gaps = said[0] + gain - said[1:].mean(axis=0)
+        return shared_luck_test(gaps, said[1:].mean(axis=1)), sign_flip_test(gaps, draws=499)
+
+    quiet = np.array([once(0.0) for _ in range(1500)])
+    assert (quiet[:, 0] <= 0.1).mean() < 0.12
+    assert (quiet[:, 1] <= 0.1).mean() > 0.18
+    assert np.mean([once(0.15)[0] <= 0.1 for _ in range(300)]) > 0.9
+    assert shared_luck_test(np.zeros(9), np.zeros(3)) == 1.0
+
+
+def test_history_calls_nothing_a_gain_seldom_and_finds_a_steady_one():
+    rng = np.random.default_rng(4)
+
+    def passes(gain, spins=12):
+        told, passed = [], []
+        for _ in range(spins):
+            seen = rng.normal(gain, 0.02)
+            passed.append(seen > 0 and no_gain(seen, 0.02, told) <= 0.1)
+            told.append((seen, 0.02))
+        return np.mean(passed[1:])
+
+    assert np.mean([passes(0.0) for _ in range(200)]) < 0.06
+    assert np.mean([passes(0.03) for _ in range(100)]) > 0.8
+    assert no_gain(0.0, 0.02) == pytest.approx(0.5, abs=0.01)
+    assert no_gain(0.5, 0.001) < 1e-9
 
 
 def test_pairs_needed_bring_the_power_they_promise():

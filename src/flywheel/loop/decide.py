@@ -53,7 +53,13 @@ def disagreement(window: Snapshot, one: Model, other: Model) -> float:
 
 
 def _answers(stored: Mapping[str, Sequence[Any]] | None) -> dict[str, prove.Answer]:
-    return {key: prove.Answer(*answer) for key, answer in (stored or {}).items()}
+    return {key: _answer(*kept) for key, kept in (stored or {}).items()}
+
+
+def _answer(
+    output: Any, confidence: float | None, likelihood: float | None, again: Sequence[float] = ()
+) -> prove.Answer:
+    return prove.Answer(output, confidence, likelihood, tuple(again))
 
 
 def _candidate(work: Turn) -> tuple[Candidate, dict[str, Any]]:
@@ -157,6 +163,7 @@ def step_gate(work: Turn) -> dict[str, Any]:
         },
         latency=work.docs["replay"].get("latency"),
         look=_looks(work),
+        earlier=_earlier(work),
         agreement=work.docs["replay"]["agreement"],
     )
     work.spin = replace(work.spin, verdict=verdict)
@@ -173,6 +180,18 @@ def _looks(work: Turn) -> int:
             continue
         looks += bool(train and train["candidate"])
     return looks
+
+
+def _earlier(work: Turn) -> list[tuple[float, float]]:
+    """What the labels of earlier spins said of their own candidates: gain and error of each that was judged."""
+    judged = []
+    for spin in work.shop.store.state.spins():
+        if spin.number >= work.spin.number or spin.verdict is None:
+            continue
+        values = next((check.values for check in spin.verdict.checks if check.name == "superiority"), {})
+        if values.get("spin_error", 0) > 0:
+            judged.append((float(values["spin_gain"]), float(values["spin_error"])))
+    return judged
 
 
 def _verdict(work: Turn) -> Verdict:

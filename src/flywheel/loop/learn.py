@@ -303,7 +303,10 @@ def _save(trainer: Trainer, model: Model, folder: Any) -> None:
 
 
 def _plain(answers: Mapping[str, prove.Answer]) -> dict[str, list[Any]]:
-    return {key: [answer.output, answer.confidence, answer.likelihood] for key, answer in answers.items()}
+    return {
+        key: [answer.output, answer.confidence, answer.likelihood, *([answer.again] if answer.again else [])]
+        for key, answer in answers.items()
+    }
 
 
 def _placebo(work: Turn, trainer: Trainer, examples: Sequence[Example]) -> dict[str, list[Any]] | None:

@@ -10,13 +10,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import bdtr, betaincinv, ndtri
+from scipy.special import bdtr, betaincinv, ndtri, stdtr
 
 __all__ = [
     "labels_needed",
     "loss_interval",
     "pairs_needed",
     "proportion",
+    "shared_error",
+    "shared_luck_test",
     "sign_flip_test",
     "sign_test",
     "smallest_loss_seen",
@@ -124,6 +126,35 @@ def sign_flip_test(differences: NDArray[np.float64], draws: int = 19_999) -> flo
         above += int((signs @ some >= observed).sum())
         left -= block
     return (above + 1) / (draws + 1)
+
+
+def shared_error(differences: NDArray[np.float64], trainings: NDArray[np.float64] | None = None) -> float:
+    """Standard error of a mean of paired differences between a training and the mean of several others.
+
+    `trainings` holds the mean score of each of those others on the same cases: what one training gives to or takes
+    from all cases at once does not show in the pairs, but in how these means differ.
+    """
+    cases = float(differences.var(ddof=1)) / len(differences) if len(differences) > 1 else 0.0
+    luck = 0.0 if trainings is None else float(trainings.var(ddof=1)) * (1 + 1 / len(trainings))
+    return math.sqrt(cases + luck)
+
+
+def shared_luck_test(differences: NDArray[np.float64], trainings: NDArray[np.float64]) -> float:
+    """One-sided p-value that a training beats the mean of others like it by more than cases and luck explain.
+
+    Student's t with the error of `shared_error`, its degrees of freedom by Satterthwaite (1946).
+
+    >>> gaps = np.array([0.02, 0.05, 0.04, 0.03, 0.05])
+    >>> shared_luck_test(gaps, np.array([0.5, 0.5])) < 0.01 < 0.1 < shared_luck_test(gaps, np.array([0.44, 0.5, 0.56]))
+    True
+    """
+    n, error = len(differences), shared_error(differences, trainings)
+    if n < 2 or error == 0:
+        return 1.0
+    cases = float(differences.var(ddof=1)) / n
+    luck = error**2 - cases
+    degrees = error**4 / (cases**2 / (n - 1) + luck**2 / (len(trainings) - 1))
+    return float(stdtr(degrees, -float(differences.mean()) / error))
 
 
 def pairs_needed(differences: NDArray[np.float64], alpha: float, power: float = 0.8, most: int = 2000) -> int:

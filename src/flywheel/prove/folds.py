@@ -14,6 +14,8 @@ from flywheel.records import Dataset, Example
 
 __all__ = ["Answer", "answers", "crossfit", "placebo"]
 
+_OTHER_SEED = 7919  # far from the seeds of the next spins
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -23,6 +25,8 @@ class Answer:
     confidence: float | None = None
     likelihood: float | None = None
     """The probability that the model gave to the example's label, 0 to 1; None where a model gives no probabilities."""
+    again: tuple[float, ...] = ()
+    """The same from further trainings with other seeds: what they differ by is the luck of a training."""
 
 
 def crossfit(
@@ -86,6 +90,7 @@ def placebo(
     seed: int,
     folds: int = 5,
     matched: bool = True,
+    trainings: int = 4,
 ) -> dict[str, Answer]:
     """Answer the fresh examples by the candidate's learner trained again *without* the fresh labels.
 
@@ -93,7 +98,27 @@ def placebo(
     model as well as the champion (why: `flywheel.prove.judging`). `matched` leaves out of the champion's data the fold
     that the candidate's model for that example had to do without, at `folds` fits instead of one; then new labels and
     seed are the only differences. Fresh examples that are already in `dataset` are never shown to their own model.
+
+    Where the model gives probabilities it is trained up to `trainings` times, by as many seeds (`Answer.again`), so
+    that the gate knows what luck alone makes of them; a learner that says the same twice has none, and is left at two.
     """
+    first = _placebo(trainer, dataset, fresh, seed, folds, matched)
+    if not first or any(answer.likelihood is None for answer in first.values()):
+        return first
+    others: list[dict[str, Answer]] = []
+    for number in range(1, trainings):
+        others.append(_placebo(trainer, dataset, fresh, seed + _OTHER_SEED * number, folds, matched))
+        if all(others[0][key].likelihood == answer.likelihood for key, answer in first.items()):
+            break
+    return {
+        key: replace(answer, again=tuple(other[key].likelihood or 0.0 for other in others))
+        for key, answer in first.items()
+    }
+
+
+def _placebo(
+    trainer: Trainer, dataset: Dataset, fresh: Sequence[Example], seed: int, folds: int, matched: bool
+) -> dict[str, Answer]:
     asked = [e for e in fresh if e.evidence]
     known = {e.id for e in asked}
     own = replace(dataset, examples=tuple(e for e in dataset.examples if e.id not in known))

@@ -10,10 +10,17 @@ candidate against champion on these labels therefore refutes "the same model", n
 seed. Placebo and candidate are equally strange to the champion, so selection favours both alike, and only the new
 labels set them apart. What is compared is how right each is, the probability that it gave to the label where there is
 one: new labels move that on every case, and turn the answer itself on few. The sign-flip test takes the cases as
-independent, which they are not quite: one training may be surer of everything than another by luck. So the answers
-must lean the same way (McNemar at 0.25). The two together are measured, not proved: `bench/gate.py` says how often a
-candidate that learnt nothing passes. Against the champion the candidate must then not lose: that comparison
-favours it, so a loss that is no accident is damning.
+independent, which they are not quite: one training may be surer of everything than another by luck. So the placebo is
+trained by several seeds, and what these trainings differ by as a whole is added to the error. A learner whose trainings
+do not differ has no such luck. Where a model gives no probabilities, the answers must lean the same way (McNemar at
+0.25). Against the champion the candidate must then not lose: that comparison favours it, so a loss that is no accident
+is damning.
+
+**What earlier spins say.** A few dozen labels turn too few answers to prove a gain of two points, and a gate that waits
+for proof serves the old champion meanwhile. Whether new labels pay in this product is known from the spins before: with
+their gains as prior (`prove.history`) a candidate whose own labels lean towards it may pass when no gain is less likely
+than alpha. Where retraining has brought nothing, the same prior lets nothing pass. `bench/gate.py` measures both ways:
+how often a candidate that learnt nothing passes, at one look and over many.
 
 **What is fair elsewhere.** The regression suite is made of examples the champion was trained on, answered on both
 sides by cross-fitting, and of fresh *audit* labels, which were drawn uniformly. Fresh labels that were aimed at
@@ -38,6 +45,7 @@ from numpy.typing import NDArray
 
 from flywheel.config import GateSettings
 from flywheel.prove import exact
+from flywheel.prove.history import no_gain
 from flywheel.prove.pairing import Pair
 from flywheel.prove.slices import classes_check, reopened_check, slices_check
 from flywheel.records import Check, Verdict
@@ -49,8 +57,7 @@ AGREES = 0.9
 _HARM_ALPHA = 0.05
 """Level of the checks that look for harm; the level of the proof of improvement is `gate.alpha`."""
 _LEADS = 0.25
-"""The answers themselves must lean the same way: one training can give all its answers a little more probability than
-another by luck, which pairs do not show, but then it answers no more of them rightly."""
+"""Where the luck of a training is not known, the answers themselves must lean the same way."""
 _ONE_SIDED = 1.645
 _NOTICED_MS = 1.0
 """Nobody notices a slower answer below it, and the clock's own noise is a large part of it."""
@@ -68,21 +75,23 @@ def gate(
     latency: tuple[float, float] | None = None,
     cost: tuple[float, float] | None = None,
     look: int = 1,
+    earlier: Sequence[tuple[float, float]] = (),
     agreement: float | None = None,
 ) -> Verdict:
     """Judge a candidate by its pairs with the champion (see the module for the reasoning).
 
     `protected` names context fields each value of which must not get worse, `targeted` the failure modes in work,
     `fixed_modes` maps each fixed mode to the ids of its examples, `latency` and `cost` are (champion, candidate) an
-    input, `look` counts the verdicts asked for since the champion was released, `agreement` comes from
-    `prove.agreement`.
+    input, `look` counts the verdicts asked for since the champion was released, `earlier` holds what the labels of
+    earlier spins said of their candidates (`spin_gain` and `spin_error` of their superiority check), `agreement` comes
+    from `prove.agreement`.
 
     `reject` if any check fails, `promote` if all pass, else `need labels` with about how many more would decide.
     """
     fresh = [p for p in pairs if p.fresh]
     suite = [p for p in pairs if not p.fresh or p.example.audit]
     alpha = exact.spent_alpha(settings.alpha, look)
-    improvement, missing = _improvement(fresh, alpha, look)
+    improvement, missing = _improvement(fresh, alpha, look, earlier, settings.alpha)
     regression, more = _regression(suite, settings.margin)
     traffic, gains = _traffic(fresh)
     checks = [
@@ -158,7 +167,9 @@ def _count(pairs: Sequence[Pair], old: Callable[[Pair], bool]) -> _Count:
     return _Count(sum(v > 0 for v in net.values()), sum(v < 0 for v in net.values()), len(net))
 
 
-def _improvement(fresh: Sequence[Pair], alpha: float, look: int) -> tuple[list[Check], int]:
+def _improvement(
+    fresh: Sequence[Pair], alpha: float, look: int, earlier: Sequence[tuple[float, float]], level: float
+) -> tuple[list[Check], int]:
     """What the new labels taught, and about how many more labels would settle it."""
     controlled = [p for p in fresh if p.placebo_right is not None]
     if not controlled:
@@ -172,7 +183,7 @@ def _improvement(fresh: Sequence[Pair], alpha: float, look: int) -> tuple[list[C
     line = f"{_fixed(controlled, 'new labels')} (a loss is no accident at p = {_p(lost)}, not below {_HARM_ALPHA:g})"
     values = {"wins": versus.wins, "losses": versus.losses, "labels": versus.units, "p_loss": lost}
     champion = Check("champion", "fail" if lost <= _HARM_ALPHA else "pass", line, values)
-    taught, missing = _taught(controlled, alpha, look)
+    taught, missing = _taught(controlled, alpha, look, earlier, level)
     return [taught, champion], missing
 
 
@@ -184,16 +195,24 @@ def _fixed(judged: Sequence[Pair], where: str) -> str:
     return f"on {len(judged)} {where}: fixed {fixed} of {failures} known failures, broke {broke} of {kept}"
 
 
-def _taught(controlled: Sequence[Pair], alpha: float, look: int) -> tuple[Check, int]:
-    """Is the candidate more right than its own learner without the new labels?"""
-    units: dict[str, list[float]] = {}
-    for pair in controlled:
-        gap = _score(pair.candidate_score, pair.candidate_right) - _score(pair.placebo_score, bool(pair.placebo_right))
-        units.setdefault(pair.example.group or pair.example.id, []).append(gap)
-    gaps = np.sort([sum(unit) / len(unit) for unit in units.values()])
+def _taught(
+    controlled: Sequence[Pair], alpha: float, look: int, earlier: Sequence[tuple[float, float]], level: float
+) -> tuple[Check, int]:
+    """Is the candidate more right than its own learner without the new labels?
+
+    Two ways lead to yes: all labels since the champion's release prove it by themselves, at what is left of alpha; or
+    this spin's own labels lean that way, and with what `earlier` spins of the product gained, no gain is less likely
+    than `level`.
+    """
+    gaps, luck = _gaps(controlled)
     p, gain = exact.sign_flip_test(gaps), float(gaps.mean())
     control = _count(controlled, lambda pair: bool(pair.placebo_right))
-    if p <= alpha and control.p <= _LEADS:
+    led = control.p <= _LEADS
+    if luck is not None:
+        p, led = max(p, exact.shared_luck_test(gaps, luck)), True
+    own, error = _this_spin(controlled)
+    none = no_gain(own, error, earlier) if earlier and error > 0 else 1.0
+    if (p <= alpha and led) or (own > 0 and none <= level):
         outcome = "pass"
     elif exact.sign_flip_test(-gaps) <= _HARM_ALPHA or (len(gaps) >= _ENOUGH and gain <= 0):
         outcome = "fail"
@@ -207,15 +226,39 @@ def _taught(controlled: Sequence[Pair], alpha: float, look: int) -> tuple[Check,
         f"fixes {other} of those {failures} failures; the candidate beats it on {control.wins} and loses on "
         f"{control.losses} (p = {_p(p)}, {asked})"
     )
+    if none < 1:
+        line += f"; with {len(earlier)} earlier spins, no gain has a probability of {_p(none)} (needs {level:.2g})"
     values = {
         "gain": gain, "wins": control.wins, "losses": control.losses, "labels": len(gaps), "p": p, "alpha": alpha,
-        "look": look,
+        "look": look, "spin_gain": own, "spin_error": error, "no_gain": none,
     }  # fmt: skip
     missing = 0
     if outcome == "unsure":
         following = alpha * exact.spent_alpha(1.0, look + 1) / exact.spent_alpha(1.0, look)
         missing = max(1, exact.pairs_needed(gaps, following) - len(gaps))
     return Check("superiority", outcome, line, values), missing
+
+
+def _gaps(controlled: Sequence[Pair]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """How much more right the candidate was than the placebo, a unit a row, in order of size; and the placebo's mean
+    score in each of its trainings, None where it was trained once."""
+    units: dict[str, list[tuple[float, ...]]] = {}
+    for pair in controlled:
+        control = (_score(pair.placebo_score, bool(pair.placebo_right)), *pair.placebo_again)
+        new = _score(pair.candidate_score, pair.candidate_right)
+        units.setdefault(pair.example.group or pair.example.id, []).append((new - float(np.mean(control)), *control))
+    trainings = min((len(row) for unit in units.values() for row in unit), default=1)
+    rows = np.array([np.mean([row[:trainings] for row in unit], axis=0) for unit in units.values()])
+    return np.sort(rows[:, 0]), rows[:, 1:].mean(axis=0) if trainings > 2 else None
+
+
+def _this_spin(controlled: Sequence[Pair]) -> tuple[float, float]:
+    """Gain and standard error on the labels of the newest spin alone."""
+    newest = max(pair.example.spin for pair in controlled)
+    gaps, luck = _gaps([pair for pair in controlled if pair.example.spin == newest])
+    if len(gaps) < 2:
+        return 0.0, 0.0
+    return float(gaps.mean()), exact.shared_error(gaps, luck)
 
 
 def _score(given: float | None, right: bool) -> float:

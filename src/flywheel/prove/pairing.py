@@ -29,6 +29,8 @@ class Pair:
     candidate_score: float | None = None
     placebo_score: float | None = None
     """How right each was, 0 to 1: the probability it gave to the label, else the task's score."""
+    placebo_again: tuple[float, ...] = ()
+    """The placebo's score from further trainings with other seeds."""
 
 
 def pairs(
@@ -65,6 +67,7 @@ def pairs(
                 placebo_right=None if control is None else task.correct(control.output, example.label),
                 candidate_score=_score(candidate[example.id], example, task),
                 placebo_score=None if control is None else _score(control, example, task),
+                placebo_again=() if control is None else control.again,
             )
         )
     return lined
