@@ -9,6 +9,8 @@ gate judges:
                and "whole": trained on all the champion's data, asked directly); "any of five looks" gathers 40 labels a
                spin for five spins and asks the gate each time, as a flywheel does whose champion stays
 - sabotage     a real candidate with its labels shuffled, with one class dropped, and one that takes 3 ms more an input
+- "after gains" tells the gate that three spins before gained five points each (error two), which a lucky or a sabotaged
+               candidate may hide behind
 - improvement  a real candidate that learns the 40 labels, where the champion had never seen 0, 1, 2 or 3 digits
 
 Each is judged with the placebo and, for comparison, by McNemar's test against the champion alone in its place. Rows go
@@ -38,6 +40,7 @@ from flywheel.prove.tasks import Classification
 from flywheel.records import Dataset, Example
 from flywheel.train.vector import VectorTrainer
 
+GAINED = ((0.05, 0.02),) * 3
 SEEDS, TRAFFIC, AUDIT, AIMED, FOLDS = 150, 900, 8, 32, 5
 LANDMARKS = 64  # fewer than the examples, so that the seed matters: it draws the basis
 TASK, SETTINGS = Classification(), GateSettings()
@@ -115,10 +118,10 @@ class World:
         self.old = [example(r, 0) for r in known]
         self.champion = self.learner.fit(dataset(self.old), None, self.seed)
         self.suite_answers = crossfit(self.learner, dataset(self.old), seed=self.seed, folds=FOLDS)
-        self.batches = [self.ask(traffic[look::looks], rng) for look in range(looks)]
+        self.batches = [self.ask(traffic[look::looks], rng, look + 1) for look in range(looks)]
         self.gather(self.batches[0])
 
-    def ask(self, rows: list[int], rng) -> list[Example]:
+    def ask(self, rows: list[int], rng, spin: int) -> list[Example]:
         """Choose the labels of one spin."""
         said = self.champion.predict([DIGITS.data[r].tolist() for r in rows])
         wrong = np.array(said.outputs) != DIGITS.target[rows]
@@ -129,7 +132,7 @@ class World:
         aimed = [i for i in doubtful if i not in audit][:AIMED]
         certain, drawn = set(doubtful[:AIMED]), AUDIT / len(rows)
         return [
-            example(rows[i], 1, audit=i in audit, propensity=1.0 if i in certain or i not in audit else drawn)
+            example(rows[i], spin, audit=i in audit, propensity=1.0 if i in certain or i not in audit else drawn)
             for i in [*sorted(audit), *aimed]
         ]
 
@@ -156,7 +159,7 @@ class World:
         said = model.predict([DIGITS.data[r].tolist() for r in self.sealed]).outputs
         return float(np.mean(np.array(said) == DIGITS.target[self.sealed]))
 
-    def judge(self, arm: str, trainer, *, whole: bool = False, look: int = 1) -> dict:  # noqa: D102
+    def judge(self, arm: str, trainer, *, whole: bool = False, look: int = 1, earlier=()) -> dict:  # noqa: D102
         seed = self.seed + self.again + 1
         final = trainer.fit(self.everything, None, seed)
         if whole:
@@ -169,7 +172,7 @@ class World:
         )  # fmt: skip
         batch = [DIGITS.data[r].tolist() for r in self.sealed[:64]]
         verdict = gate(
-            lined, settings=SETTINGS, look=look, latency=compare_latency(self.champion, final, batch),
+            lined, settings=SETTINGS, look=look, earlier=earlier, latency=compare_latency(self.champion, final, batch),
             agreement=agreement(final, self.everything, candidate, TASK),
         )  # fmt: skip
         checks = {check.name: check for check in verdict.checks}
@@ -179,6 +182,9 @@ class World:
             "arm": arm, "decision": verdict.decision, "promoted": verdict.decision == "promote",
             "promoted_without_placebo": alone <= 0.03 and all(c.outcome == "pass" for n, c in rest.items()),
             "p_champion": alone, "p_placebo": checks["superiority"].values["p"],
+            "no_gain": round(checks["superiority"].values["no_gain"], 4),
+            "spin_gain": checks["superiority"].values["spin_gain"],
+            "spin_error": checks["superiority"].values["spin_error"],
             "fixed": verdict.fixed, "failures": verdict.failures, "broke": verdict.broke, "kept": verdict.kept,
             "traffic_at_least": round(checks["traffic"].values.get("low", 0.0), 4),
             "need": verdict.need, "unsure": named(checks, "unsure"), "failed": named(checks, "fail"),
@@ -187,11 +193,13 @@ class World:
 
 
 def five_looks(seed: int) -> dict:
-    """Luck with five tries: a fifth of the traffic a spin, all fresh labels so far, another seed each time."""
-    world, row = World(seed, 0, looks=5), {}
+    """Luck with five tries: a fifth of the traffic a spin, all fresh labels so far, another seed each time; the gate
+    is told what earlier spins gained, as in a flywheel."""
+    world, row, earlier = World(seed, 0, looks=5), {}, []
     for look in range(1, 6):
         world.gather([e for batch in world.batches[:look] for e in batch], again=look)
-        row = world.judge("luck, any of five looks", Deaf(landmarks=LANDMARKS), look=look)
+        row = world.judge("luck, any of five looks", Deaf(landmarks=LANDMARKS), look=look, earlier=tuple(earlier))
+        earlier.append((row["spin_gain"], row["spin_error"]))
         if row["promoted"]:
             break
     return row
@@ -210,7 +218,9 @@ def trial(seed: int) -> list[dict]:
         plain.judge("luck, cross-fitted", Deaf(**own)),
         plain.judge("luck, whole", Deaf(**own), whole=True),
         shifted.judge("luck, two digits unseen", Deaf(**own)),
+        plain.judge("luck, after gains", Deaf(**own), earlier=GAINED),
         shifted.judge("sabotage, shuffled labels", Shuffled(**own)),
+        shifted.judge("sabotage, shuffled, after gains", Shuffled(**own), earlier=GAINED),
         shifted.judge("sabotage, class dropped", dropped),
         shifted.judge("sabotage, 3 ms slower", Slow(**own)),
         plain.judge("improvement, 0 digits unseen", VectorTrainer(**own)),
@@ -278,11 +288,12 @@ def main() -> int:
         writer.writerows(rows)
     seconds = time.perf_counter() - start
     tries = next(line for line in table if line["arm"] == "luck, any of five looks")
-    luck = [line for line in table if line["arm"].startswith("luck") and line is not tries]
+    hidden = next(line for line in table if line["arm"] == "luck, after gains")
+    luck = [line for line in table if line["arm"].startswith("luck") and line not in (tries, hidden)]
     sabotage = [line for line in table if line["arm"].startswith("sabotage")]
     holds = all(line["share"] <= 0.05 for line in luck) and not any(line["promoted"] for line in sabotage)
     facts = {
-        "holds": holds, "five_looks_share": tries["share"],
+        "holds": holds, "five_looks_share": tries["share"], "after_gains_share": hidden["share"],
         "trials": given.trials, "seed": given.seed, "seconds": round(seconds, 1), "commit": commit(),
         "machine": {"python": platform.python_version(), "system": platform.machine(), "cores": os.cpu_count()},
         "arms": table,
@@ -292,6 +303,7 @@ def main() -> int:
     word = "holds" if holds else "DOES NOT HOLD"
     print(f"{word}: one verdict promotes luck in at most 5 % of trials, and sabotage never. {seconds:.0f} s")
     side = "within" if tries["share"] <= SETTINGS.alpha else "ABOVE"
+    print(f"Behind three spins that gained, luck passes in {hidden['share']:.1%}.")
     print(f"Over five looks at one champion luck passes in {tries['share']:.1%}, {side} alpha = {SETTINGS.alpha:.0%}.")
     return 0 if holds else 1
 
