@@ -247,13 +247,21 @@ def test_the_artefact_is_held_to_its_limits():
 
 
 def test_a_small_suite_says_what_it_could_not_see():
-    verdict = gate(good(60), settings=SETTINGS)
+    verdict = gate(good(60) + many(8000, 2, 1, 0), settings=SETTINGS)
     check = outcome(verdict, "regression")
     assert check.values["smallest_loss_seen"] > SETTINGS.margin
     assert not check.values["proven"]
     assert check.outcome == "pass"
     lossy = gate([p for p in good(60) if p.candidate_right or not p.fresh] + many(8000, 3, 1, 0), settings=SETTINGS)
     assert outcome(lossy, "regression").outcome != "fail"
+
+
+def test_a_loss_within_chance_in_a_suite_of_four_hundred_is_no_veto():
+    aimed = [p for p in good() if p.fresh]
+    even = many(100, 448, 1, 1) + many(1000, 8, 0, 1) + many(2000, 10, 1, 0)
+    assert outcome(gate(aimed + even, settings=SETTINGS), "regression").outcome == "pass"
+    worse = many(100, 440, 1, 1) + many(1000, 8, 0, 1) + many(2000, 18, 1, 0)
+    assert outcome(gate(aimed + worse, settings=SETTINGS), "regression").outcome != "pass"
 
 
 def test_slices_too_small_are_said_to_be():
