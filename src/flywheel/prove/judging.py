@@ -56,9 +56,9 @@ AGREES = 0.9
 """The final artefact must be right on this share of what the fold models got right unseen."""
 _HARM_ALPHA = 0.05
 """Level of the checks that look for harm; the level of the proof of improvement is `gate.alpha`."""
-_SAFE_ALPHA = 0.1
-"""Level of the proof that the regression suite loses no more than the margin. At 5 % suites of four hundred refused
-gains of ten points for a loss of 0.2 % that might have been 2.2 %."""
+_SAFE_ALPHA = 0.2
+"""Level of the proof that the regression suite loses no more than the margin. At 5 % suites of three or four hundred
+refused gains of ten points for losses of 0.2 % that might have been 2.2 %; what is surely lost fails at 5 %."""
 _LEADS = 0.25
 """Where the luck of a training is not known, the answers themselves must lean the same way."""
 _ONE_SIDED = 1.645
@@ -358,7 +358,7 @@ def _regression(suite: Sequence[Pair], margin: float) -> tuple[Check, int]:
         return Check("regression", "pass", "no regression suite yet: no earlier label and no audit label", {"n": 0}), 0
     loss = (losses - wins) / n
     low, high = exact.loss_interval(losses, wins, n, _SAFE_ALPHA)
-    seen = exact.smallest_loss_seen(losses + wins, n, _SAFE_ALPHA)
+    seen = exact.smallest_loss_seen(losses + wins, n, _HARM_ALPHA)
     p = exact.sign_test(losses, wins)
     proven = high <= margin
     if proven or loss <= 0 or (seen > margin and p > _HARM_ALPHA):
@@ -379,7 +379,7 @@ def _regression(suite: Sequence[Pair], margin: float) -> tuple[Check, int]:
     }  # fmt: skip
     more = 0
     if outcome == "unsure":
-        needed = (losses + wins) / n * (1.282 / max(margin, 0.005)) ** 2
+        needed = (losses + wins) / n * (0.842 / max(margin, 0.005)) ** 2
         more = min(2000, max(1, round(needed) - n))
     return Check("regression", outcome, line, values), more
 
