@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow browser fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-text-learner bench-drift bench-observe bench-diagnose bench-flywheel
+	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-outside bench-text-learner bench-drift bench-observe bench-diagnose bench-flywheel
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -124,6 +124,9 @@ bench-augmentation: $(VENV)/dev.stamp ## Measure what synthetic examples are wor
 
 bench-label-weights: $(VENV)/dev.stamp ## Measure whether labels should weigh by propensity, and what doubted ones are worth (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/label_weights.py $(ARGS)
+
+bench-outside: $(VENV)/dev.stamp ## Measure whether Mahalanobis distance helps to tell what is out of scope (needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/outside_distances.py $(ARGS)
 
 bench-discovery: $(VENV)/dev.stamp ## Measure how soon new classes are met, and what one decision for a group is worth (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/discovery.py $(ARGS)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from flywheelbench.compute import CAP, CapSpent, Meter, metered
 from flywheelbench.habits import HABITS, Gatekeeper, Habit, Shared, Window, moved, told_labels
 from flywheelbench.product import Product
 from flywheelbench.referee import Promotion, Referee, Seen, mean_accuracy
@@ -82,21 +83,23 @@ class Book:
         return found
 
 
-def play(world: World, arm: str, budget: int, shared: Shared, referee: Referee) -> dict[str, Any]:
+def play(world: World, arm: str, budget: int, shared: Shared, referee: Referee, cap: float = CAP) -> dict[str, Any]:
     """Play one arm to the end; `arm` is a habit, `flywheel`, or `flywheel without <part>`.
 
     `budget` is labels a thousand requests: streams with shorter spins get as many fewer, so that it is everywhere the
-    same share of what the oracle gets.
+    same share of what the oracle gets. `cap` is seconds of the processor that may be spent on training in each spin.
     """
     started, cpu = time.perf_counter(), time.process_time()
     book = Book(world, referee)
     labels = round(budget * len(world.spins[0]) / 1000)
-    if arm.startswith("flywheel"):
-        row = _play_product(world, arm.partition(" without ")[2] or None, labels, book)
-    else:
-        row = _play_habit(world, arm, HABITS[arm], labels, shared, book)
+    meter = Meter(cap)
+    with metered(type(shared.trainer), meter):
+        if arm.startswith("flywheel"):
+            row = _play_product(world, arm.partition(" without ")[2] or None, labels, book, meter)
+        else:
+            row = _play_habit(world, arm, HABITS[arm], labels, shared, book, meter)
     return {
-        "stream": world.name, "seed": world.seed, "arm": arm, "budget": budget, **row,
+        "stream": world.name, "seed": world.seed, "arm": arm, "budget": budget, **row, **meter.row(),
         "cpu": round(time.process_time() - cpu, 1), "seconds": round(time.perf_counter() - started, 1),
     }  # fmt: skip
 
@@ -109,7 +112,9 @@ def _end(requests: Sequence[Request]) -> datetime:
     return last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
-def _play_habit(world: World, arm: str, habit: Habit, budget: int, shared: Shared, book: Book) -> dict[str, Any]:
+def _play_habit(
+    world: World, arm: str, habit: Habit, budget: int, shared: Shared, book: Book, meter: Meter
+) -> dict[str, Any]:
     champion = shared.seed_model
     keeper = Gatekeeper(shared) if habit.gated else None
     if keeper:
@@ -118,6 +123,7 @@ def _play_habit(world: World, arm: str, habit: Habit, budget: int, shared: Share
     examples, known, late = list(shared.seed_examples), [], []
     baseline, saved, spent, noise, train = None, 0, 0, 0, 0.0
     for number, requests in enumerate(world.spins):
+        meter.begins()
         said = champion.predict([request.input for request in requests])
         book.answered(requests, said.outputs)
         inbox.add(number, requests, said.outputs)
@@ -143,11 +149,14 @@ def _play_habit(world: World, arm: str, habit: Habit, budget: int, shared: Share
         if due:
             examples = _with(examples, due)
             begun = time.perf_counter()
-            candidate = shared.fit(examples)
-            allowed = keeper.allows(champion, candidate, examples, shared.seed) if keeper else True
+            try:
+                candidate = shared.fit(examples)
+                allowed = keeper.allows(champion, candidate, examples, shared.seed) if keeper else True
+                book.judged(number, champion, candidate, allowed)
+                champion = candidate if allowed else champion
+            except CapSpent:
+                pass  # the meter has it; the labels are there for the next spin
             train += time.perf_counter() - begun
-            book.judged(number, champion, candidate, allowed)
-            champion = candidate if allowed else champion
         book.ended(number, champion, spent)
     return {**book.row(champion), "noise_share": noise / max(spent, 1), "train_seconds": round(train, 2)}
 
@@ -175,7 +184,7 @@ def _with(examples: Sequence[Example], fresh: Sequence[Example]) -> list[Example
     return [*examples, *assign_groups(fresh, examples, CurateSettings())]
 
 
-def _play_product(world: World, without: str | None, budget: int, book: Book) -> dict[str, Any]:
+def _play_product(world: World, without: str | None, budget: int, book: Book, meter: Meter) -> dict[str, Any]:
     product = Product(world, budget, world.seed, without, label=Labeler(world).label_of)
     inbox = Inbox(world)
     of = {request.id: number for number, spin in enumerate(world.spins) for request in spin}
@@ -183,6 +192,7 @@ def _play_product(world: World, without: str | None, budget: int, book: Book) ->
     spins, verdicts = [], []
     try:
         for number, requests in enumerate(world.spins):
+            meter.begins()
             outputs = product.answer(requests)
             book.answered(requests, outputs)
             inbox.add(number, requests, outputs)

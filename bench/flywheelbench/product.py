@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from flywheelbench.compute import CapSpent
 from flywheelbench.world import Request, World
 
 import flywheel
@@ -107,7 +108,10 @@ class Product:
             self.fw.feedback_many(feedback)
 
     def spin(self, end: Any, known: Callable[[Request], bool]) -> Spin:
-        """Finish what waits, then turn once more. `known` says whether the truth of a request can be told by now."""
+        """Finish what waits, then turn once more. `known` says whether the truth of a request can be told by now.
+
+        A spin whose training used up its cap stays where it is, as if the process had been stopped, and waits.
+        """
 
         def person(item: ReviewItem) -> Any:
             request = self._by_id.get(item.interaction_id)
@@ -122,9 +126,12 @@ class Product:
             return self.label(request, times)
 
         spins = self.fw.spins()
-        if spins and spins[-1].state != "done":
-            self._turn(end, person)
-        return self._turn(end, person)
+        try:
+            if spins and spins[-1].state != "done":
+                self._turn(end, person)
+            return self._turn(end, person)
+        except CapSpent:
+            return self.fw.spins()[-1]
 
     def _seed_label(self, item: ReviewItem) -> Any:
         for value, label in zip(self.world.seed_inputs, self.world.seed_labels, strict=True):

@@ -239,7 +239,7 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
         [[s, *(_share(data["group_gap"][s][a]) if a in data["group_gap"][s] else "—" for a in shown)] for s in GAINS],
     )
     names = ("preq", "final", "labels", "old_classes", "worst_slice", "outside_at_90", "ece", "flips", "noise_share",
-             "own_share", "spin_seconds", "cpu")  # fmt: skip
+             "own_share", "spin_seconds", "train_cpu", "capped", "cpu")  # fmt: skip
     data["others"] = {s: {arm: means(rows, arm, s, names) for arm in order} for s in streams}
     for stream in streams:
         lines += [f"## {stream}: the other figures (means over seeds)", ""]

@@ -26,11 +26,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from flywheelbench import product
+from flywheelbench.compute import CAP
 from flywheelbench.habits import HABITS
 from flywheelbench.product import ABLATIONS
 from flywheelbench.streams import STREAMS
 
-__all__ = ["ROWS", "main", "read_rows"]
+__all__ = ["ROWS", "append_row", "main", "read_rows"]
 
 ROWS = Path(__file__).parents[1] / "results" / "flywheelbench.csv"
 ARMS = (*HABITS, "flywheel")
@@ -52,20 +53,34 @@ def _value(text: str | None) -> Any:
         return text
 
 
-def _append(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=names, extrasaction="ignore")
-        if new:
+def append_row(path: Path, row: dict[str, Any], names: Sequence[str]) -> None:
+    """Write a run behind the others. Where these were written when there were fewer figures, their file is first given
+    the columns of today, empty."""
+    old: list[dict[str, Any]] = []
+    known: list[str] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            known = next(csv.reader(file), [])
+    columns = [*names, *(name for name in known if name not in names)]
+    anew = known != columns
+    if anew and known:
+        with path.open(newline="") as file:
+            old = list(csv.DictReader(file))
+    made = path.with_suffix(".part") if anew else path
+    with made.open("w" if anew else "a", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=columns, extrasaction="ignore")
+        if anew:
             writer.writeheader()
+            writer.writerows(old)
         writer.writerow({n: v if isinstance(v, str) else json.dumps(v) for n, v in row.items()})
+    made.replace(path)
 
 
 NAMES = (
     *KEYS, "preq", "final", "live", "sealed", "spent", "labels", "candidates", "promoted", "harmful", "good",
     "refused_good", "flips", "old_classes", "quiet", "usual", "live_quiet", "live_usual", "ece", "worst_slice",
-    "slices", "outside_at_90", "outside_right", "noise_share", "own_share", "spin_seconds", "train_seconds", "steps",
-    "verdicts", "trials", "why", "cpu", "seconds",
+    "slices", "outside_at_90", "outside_right", "noise_share", "own_share", "spin_seconds", "train_seconds",
+    "train_cpu", "train_cpu_most", "capped", "steps", "verdicts", "trials", "why", "cpu", "seconds",
 )  # fmt: skip
 
 
@@ -75,7 +90,7 @@ def _unit(
     budgets: Sequence[int],
     arms: Sequence[str],
     done: set[Any],
-    how: tuple[int, bool],
+    how: tuple[int, bool, float],
     queue: Any,
 ) -> int:
     """Play the arms of one world; each row is sent as soon as it is there."""
@@ -83,7 +98,7 @@ def _unit(
     from flywheelbench.play import play
     from flywheelbench.referee import Referee
 
-    world, (spins, looks) = STREAMS[stream](seed), how
+    world, (spins, looks, cap) = STREAMS[stream](seed), how
     if spins < len(world.spins):
         world = replace(world, spins=world.spins[:spins], weights=world.weights[:spins])
     if looks:
@@ -96,7 +111,7 @@ def _unit(
             if (stream, seed, arm, budget) in done or (free and budget != budgets[0]):
                 continue
             try:
-                queue.put(play(world, arm, budget, shared, referee))
+                queue.put(play(world, arm, budget, shared, referee, cap))
             except Exception as problem:
                 queue.put({"failed": f"{stream} {seed} {arm} {budget}: {problem}", "trace": traceback.format_exc()})
             played += 1
@@ -125,6 +140,7 @@ def main() -> None:
     parser.add_argument("--budgets", default="100")
     parser.add_argument("--spins", type=int, default=12, help="fewer for a quick look; such rows are no results")
     parser.add_argument("--all-looks", action="store_true", help="spins observe from all sides, as by default outside")
+    parser.add_argument("--cap", type=float, default=CAP, help="processor seconds an arm may train in a spin")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rows", type=Path, default=ROWS)
     options = parser.parse_args()
@@ -142,7 +158,7 @@ def main() -> None:
     failed, count, started = 0, 0, time.perf_counter()
     with Manager() as manager, ProcessPoolExecutor(options.workers, max_tasks_per_child=4) as pool:
         queue = manager.Queue()
-        how = (options.spins, options.all_looks)
+        how = (options.spins, options.all_looks, options.cap)
         waiting = {pool.submit(_unit, s, n, budgets, arms, done, how, queue) for s, n in units}
         while waiting:
             time.sleep(0.5)
@@ -156,7 +172,7 @@ def main() -> None:
                     print(row["failed"], row["trace"], file=sys.stderr, flush=True)
                     continue
                 count += 1
-                _append(options.rows, row, NAMES)
+                append_row(options.rows, row, NAMES)
                 print(
                     f"{time.perf_counter() - started:6.0f} s  {row['stream']:<9} seed {row['seed']:>2}  "
                     f"{row['arm']:<32} live {row['preq']:.3f}  final {row['final']:.3f}  labels {row['labels']:>5}  "

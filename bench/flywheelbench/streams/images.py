@@ -14,6 +14,7 @@ nearly twice each. Pixels are averaged over 2 × 2: 14 × 14 = 196 numbers of 0 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from flywheelbench.streams.crowd import day_of
 from flywheelbench.streams.luck import draw_luck
-from flywheelbench.streams.reading import data_file
+from flywheelbench.streams.reading import data_bytes
 from flywheelbench.world import Request, Sealed, World
 from scipy import ndimage
 
@@ -114,7 +115,7 @@ def _share_of(quiet: Array, share: float) -> Array:
 @lru_cache(maxsize=1)
 def _mnist() -> tuple[Array, Array]:
     """5,000 × 28 × 28 pixels of 0 to 255, and their digits."""
-    table = np.loadtxt(data_file("images_digits", "mnist_5k.csv.gz"), delimiter=",", dtype=np.uint8)
+    table = np.loadtxt(io.BytesIO(data_bytes("images_digits", "mnist_5k.csv")), delimiter=",", dtype=np.uint8)
     return table[:, :-1].reshape(-1, 28, 28).astype(np.float32), table[:, -1].astype(int)
 
 

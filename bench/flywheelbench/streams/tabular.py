@@ -17,6 +17,7 @@ With `null`, nothing changes: *acs* takes all of its rows from 2015, and *bank* 
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from flywheelbench.streams.luck import draw_luck
-from flywheelbench.streams.reading import data_file
+from flywheelbench.streams.reading import data_bytes
 from flywheelbench.world import Request, Sealed, World
 
 __all__ = ["BANK_EVERY", "BANK_START", "FEATURES", "make_acs", "make_bank"]
@@ -154,9 +155,9 @@ def _acs() -> tuple[Array, dict[str, Array]]:
         return frame[[*FEATURES, "employed"]].astype(object).to_numpy()
 
     folder = "acs_employment_predictions"
-    reference = pd.read_parquet(data_file(folder, "employment_MA_reference.pq"))
-    analysis = pd.read_parquet(data_file(folder, "employment_MA_analysis.pq"))
-    target = pd.read_parquet(data_file(folder, "employment_MA_analysis_target.pq"))
+    reference = pd.read_parquet(io.BytesIO(data_bytes(folder, "employment_MA_reference.pq")))
+    analysis = pd.read_parquet(io.BytesIO(data_bytes(folder, "employment_MA_analysis.pq")))
+    target = pd.read_parquet(io.BytesIO(data_bytes(folder, "employment_MA_analysis_target.pq")))
     joined = analysis.merge(target, on="id", validate="one_to_one")
     return rows(reference), {str(year): rows(part) for year, part in joined.groupby("year")}
 
@@ -197,7 +198,8 @@ def _band(age: float) -> str:
 @lru_cache(maxsize=1)
 def _bank() -> tuple[tuple[str, ...], list[list[Any]]]:
     """Names of the features, and rows in the file's order: the features, then the truth."""
-    frame = pd.read_csv(data_file("bank_marketing", "bank-additional-full.csv.gz"), sep=";").drop(columns="duration")
+    file = io.BytesIO(data_bytes("bank_marketing", "bank-additional-full.csv"))
+    frame = pd.read_csv(file, sep=";").drop(columns="duration")
     columns = [frame[name].tolist() for name in frame.columns]  # lists of plain Python values
     return tuple(frame.columns[:-1]), [list(values) for values in zip(*columns, strict=True)]
 
