@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flywheel import loop
 from flywheel.errors import InvalidRecord, NotFound
+from flywheel.loop.learn import withdraw_labels
 from flywheel.parts import Parts
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Reviewing(Parts):
     def undo(self, item_id: str, *, by: str = "", at: datetime | None = None) -> ReviewItem:
         """Take back what was said about an item (its label, the skip, or that `by` was unsure): it waits again.
 
-        The log keeps what was said, the audit trail that it was taken back. An item that waits already stays as it is.
+        The log keeps what was said and a withdrawal behind it, so that no metric, diagnosis or live page counts it any
+        more; the audit trail says who took it back. An item that waits already stays as it is.
         Raises `InvalidRecord` when the item's spin is done: its label has been learnt from.
         """
         who, now = by or "somebody", at or datetime.now(UTC)
@@ -48,6 +50,7 @@ class Reviewing(Parts):
             raise InvalidRecord(
                 "item", f"spin {item.spin} has gone on with its answer", "Give the right label as feedback instead"
             )
+        withdraw_labels(self._store, item, who, now)
         waiting = self._queue.undo(item_id)
         detail = {"was": item.status, "interaction": item.interaction_id, "by": item.by or ""}
         if item.at is not None:
