@@ -78,7 +78,7 @@ def test_the_home_page_and_tables_rebuilt_from_the_log(pair: Any) -> None:
 
 
 def test_live(pair: Any) -> None:
-    undone, never = pair
+    undone, _ = pair
     told = [[(one.interaction.id, one.feedback, one.signs) for one in fw.arrivals()[0]] for fw in pair]
     assert told[0] == told[1]
     assert not [one for one in told[0] if one[0] == "i30" and one[1]]
@@ -87,7 +87,7 @@ def test_live(pair: Any) -> None:
 
 
 def test_diagnose(pair: Any) -> None:
-    undone, never = pair
+    undone, _ = pair
     told = [[(one.interaction_id, round(one.probability, 9)) for one in fw.failures(limit=N)] for fw in pair]
     assert told[0] == told[1]
     item = item_of(undone, "i30")
@@ -97,7 +97,6 @@ def test_diagnose(pair: Any) -> None:
 
 
 def test_what_is_observed_and_the_tables_that_are_asked(pair: Any) -> None:
-    undone, never = pair
     assert [fw.query("SELECT count(*) AS n FROM feedback")[0]["n"] for fw in pair] == [20, 20]
     told = [[(one.kind, one.name, one.alarm) for one in fw.observe(parts=["levels", "monitor"])] for fw in pair]
     assert told[0] == told[1]
@@ -111,7 +110,7 @@ def test_an_interaction_and_who_does_not_agree(pair: Any) -> None:
 
 
 def test_what_is_learnt_from(pair: Any) -> None:
-    undone, never = pair
+    undone, _ = pair
     labels = [sorted((item.interaction_id, item.label) for item in fw._store.state.items("labelled")) for fw in pair]
     assert labels[0] == labels[1]
     assert undone.known_labels() == ["a"]
@@ -172,7 +171,9 @@ def test_retention_and_erasure_reach_withdrawals(tmp_path: Path) -> None:
     with flywheel.open(tmp_path, task="classification", retention={"feedback_days": 1.0}) as fw:
         key = fw.log(input="x", output="a", user="ana@example.org")
         seen, _ = fw.interaction(key)
-        ReviewQueue(fw._store.state).fill([Selection(interaction_id=key, propensity=1.0, why="x")], [seen], 1)
+        ReviewQueue(fw._store.state).fill(
+            [Selection(interaction_id=key, propensity=1.0, audit=False, why="x")], [seen], 1
+        )
         (item,) = fw.review_queue()
         fw.label(item.id, "b", by="ben", at=AT)
         fw.undo(item.id, by="ben", at=AT)

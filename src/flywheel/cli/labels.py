@@ -96,8 +96,9 @@ def _import(door: Door, path: Path, format: str | None, by: str) -> None:
 
 
 def _answer_one(door: Door, item: str, value: str | None, by: str, at: str | None, *, way: str, parse: bool) -> None:
-    if way in ("skip", "unsure", "undo"):
-        answered = getattr(door.wheel, way)(item, by=by, at=moment(at))
+    taken = {"skip": door.wheel.skip, "unsure": door.wheel.unsure, "undo": door.wheel.undo}
+    if way in taken:
+        answered = taken[way](item, by=by, at=moment(at))
     elif value is None:
         raise InvalidConfig(
             f"no label was given for {item!r}. Write flywheel label {item} LABEL, or --skip, --unsure or --undo"

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from flywheel.diagnose.first import Fix
 from flywheel.records import Dataset, Evidence, Interaction, to_dict
 from flywheel.server.pages import After, Limit, Page, page_of, shown
 from flywheel.server.routes import Routes
@@ -31,13 +32,6 @@ class _Arrival(BaseModel):
     mode: str | None
     cause: str | None
     feedback: str | None
-
-
-class _Fix(BaseModel):
-    """One thing to fix: the mode, what it would buy a week, and what it would take in labels."""
-
-    mode: str
-    line: str
 
 
 @routes.get(
@@ -62,7 +56,7 @@ async def arrivals(
     return shown(found, following)
 
 
-@routes.get("/v1/fix-first", scope="read", summary="What to fix first", response_model=Page[_Fix], responses=PROBLEMS)
+@routes.get("/v1/fix-first", scope="read", summary="What to fix first", response_model=Page[Fix], responses=PROBLEMS)
 async def fix_first(request: Request, limit: Limit = 20) -> Response:
     """Failure modes in the order of what mending them would buy, each with a line that says so."""
     wheel, queue = request.state.access.wheel, request.app.state.queue
