@@ -63,7 +63,7 @@ async def label_group(request: Request, id: _Id, label: Annotated[Any, Body(embe
 
 
 @routes.get(
-    "/v1/review-progress", scope="read", summary="How far the review is", response_model=_Progress, responses=PROBLEMS
+    "/v1/review-progress", scope="label", summary="How far the review is", response_model=_Progress, responses=PROBLEMS
 )
 async def progress(
     request: Request,
@@ -75,7 +75,7 @@ async def progress(
 
 
 @routes.get(
-    "/v1/disagreements", scope="read", summary="Who does not agree", response_model=Page[_Disagreement],
+    "/v1/disagreements", scope="label", summary="Who does not agree", response_model=Page[_Disagreement],
     responses=PROBLEMS,
 )  # fmt: skip
 async def disagreements(request: Request, limit: Limit = 100) -> Response:
