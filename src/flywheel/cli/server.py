@@ -61,7 +61,7 @@ def serve(
             door.screen.line(f"Serving {', '.join(sorted(wheels))} on {address}", "green")
             for link in links:
                 door.screen.line("Open the dashboard with this link; it signs in once, within ten minutes:")
-                door.screen.line(f"  {link}", "bold")
+                door.screen.whole(f"  {link}", "bold")
             door.screen.line(f"  curl {address}/v1/interactions -H 'Content-Type: application/json' \\", "dim")
             door.screen.line("""    -d '{"input": "where is my card", "output": "card_arrival"}'""", "dim")
             door.screen.line("Stop with Ctrl-C.")
@@ -158,7 +158,7 @@ def keys(
         if text is None:
             door.screen.line(f"key {key.id} ({key.name}) is revoked", "green")
         else:
-            door.screen.line(text, "bold")
+            door.screen.whole(text, "bold")
             door.screen.line(f"Key {key.id} for {key.name}: {', '.join(key.scopes)}. It is not shown again.", "green")
 
 
@@ -179,7 +179,7 @@ def _sessions(door: Door, action: KeyAction, which: str, by: str) -> None:
         if not door.json({"path": path}):
             door.screen.line("Put this behind the server's address, such as http://127.0.0.1:8377. It signs in once,")
             door.screen.line("within ten minutes, and on the machine that serves only:")
-            door.screen.line(path, "bold")
+            door.screen.whole(path, "bold")
         return
     if action is KeyAction.end:
         if not which:
