@@ -229,8 +229,40 @@ class ServerSettings:
     """A disk fuller than this takes no more records (503)."""
     records_per_second: float = 0.0
     """Most records a key may send, averaged over ten seconds (429); 0 for no limit."""
+    session_hours: float = 12.0
+    """How long somebody stays signed in to the dashboard."""
     keep_other_spans: bool = False
     """Keep OpenTelemetry spans and logs that are no call of a model; else they are counted only."""
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """`[oidc]`: sign-in to the dashboard through an identity provider."""
+
+    issuer: str = ""
+    """The provider's issuer, exactly as it names itself, such as `https://accounts.example`; empty: keys only."""
+    client_id: str = ""
+    """What the provider knows this dashboard as."""
+    key_variable: str = "OIDC_CLIENT_SECRET"
+    """Environment variable that holds the client's secret; a public client has none."""
+    address: str = ""
+    """How browsers reach this server, such as `https://flywheel.example`; empty takes what they ask for."""
+    title: str = ""
+    """What the button calls the provider; empty takes its host."""
+    scopes: tuple[str, ...] = ("profile", "email")
+    """What the provider is asked for beside `openid`."""
+    name_claim: str = "email"
+    """The claim that names a person on the audit trail; where it is missing, the subject does."""
+    claim: str = "groups"
+    """The claim that says what people are here: a text or a list; dots lead into it, as in `realm_access.roles`."""
+    viewer: tuple[str, ...] = ()
+    """Values of that claim that make a viewer; `*` is everybody whom the provider signs in."""
+    labeler: tuple[str, ...] = ()
+    """Values that make a labeler."""
+    releaser: tuple[str, ...] = ()
+    """Values that make a releaser."""
+    admin: tuple[str, ...] = ()
+    """Values that make an admin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +322,7 @@ class Config:
     value: ValueSettings = field(default_factory=ValueSettings)
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    oidc: OidcSettings = field(default_factory=OidcSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     reports: ReportsSettings = field(default_factory=ReportsSettings)
@@ -309,6 +342,7 @@ _SECTIONS: dict[str, type] = {
     "value": ValueSettings,
     "privacy": PrivacySettings,
     "server": ServerSettings,
+    "oidc": OidcSettings,
     "proxy": ProxySettings,
     "retention": RetentionSettings,
     "reports": ReportsSettings,
@@ -384,6 +418,7 @@ def _check(config: Config) -> None:
         "server.max_body_bytes": (config.server.max_body_bytes, 1024, 2**31),
         "server.queue_bytes": (config.server.queue_bytes, 1024, 2**40),
         "server.records_per_second": (config.server.records_per_second, 0.0, 1e9),
+        "server.session_hours": (config.server.session_hours, 0.01, 720.0),
         "proxy.timeout_seconds": (config.proxy.timeout_seconds, 0.001, 86_400.0),
         **{f"retention.{f.name}": (getattr(config.retention, f.name), 0.0, 36_500.0) for f in fields(config.retention)},
     }
@@ -401,9 +436,25 @@ def _check(config: Config) -> None:
             raise InvalidConfig(
                 f"reports.embed_on names {origin!r}; it takes origins such as https://shop.example, without a path"
             )
+    _check_oidc(config.oidc)
     for name, (value, low, high) in shares.items():
         if not low <= value <= high:
             raise InvalidConfig(f"{name} is {value}; it must lie between {low} and {high}")
+
+
+def _check_oidc(oidc: OidcSettings) -> None:
+    if not oidc.issuer:
+        return
+    for name, url in (("issuer", oidc.issuer), ("address", oidc.address)):
+        if url and not re.match(r"https://[^/\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/|$)", url):
+            raise InvalidConfig(f"oidc.{name} is {url!r}; it takes a URL that begins with https://")
+    if not oidc.client_id:
+        raise InvalidConfig("oidc.client_id is empty; it takes what the identity provider calls this dashboard")
+    if not (oidc.viewer or oidc.labeler or oidc.releaser or oidc.admin):
+        raise InvalidConfig(
+            "[oidc] gives nobody a role. Say which values of the claim make a viewer, labeler, releaser or admin, "
+            'such as viewer = ["*"]'
+        )
 
 
 def _nearest(word: str, known: Any) -> str:

@@ -14,7 +14,7 @@ from flywheel.store import Store
 
 if TYPE_CHECKING:
     from flywheel.capture import Intake, Recorder
-    from flywheel.govern import Erasure, Keys, Retention
+    from flywheel.govern import Erasure, Keys, Retention, Sessions
     from flywheel.ports import Detector, Embedder, Labeler, Model, Progress, Task, Trainer
 
 __all__ = ["Parts"]
@@ -86,6 +86,15 @@ class Parts:
         from flywheel.govern import Keys
 
         return Keys(self._store.state)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Who is signed in to the dashboard."""
+        from datetime import timedelta
+
+        from flywheel.govern import Sessions
+
+        return Sessions(self._store.state, timedelta(hours=self.config.server.session_hours))
 
     @cached_property
     def _releases(self) -> Any:

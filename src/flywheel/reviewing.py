@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flywheel import loop
 from flywheel.errors import InvalidRecord, NotFound
+from flywheel.loop.learn import withdraw_labels
 from flywheel.parts import Parts
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ class Reviewing(Parts):
         before = self._store.state.item(item_id)
         after = self._queue.unsure(item_id, who)
         if before != after:
-            self._trail.record("label unsure", item_id, by=who, at=at or datetime.now(UTC))
+            self._trail.record("label unsure", _subject(after), by=who, at=at or datetime.now(UTC))
         return after  # type: ignore[no-any-return]
 
     def undo(self, item_id: str, *, by: str = "", at: datetime | None = None) -> ReviewItem:
         """Take back what was said about an item (its label, the skip, or that `by` was unsure): it waits again.
 
-        The log keeps what was said, the audit trail that it was taken back. An item that waits already stays as it is.
+        The log keeps what was said and a withdrawal behind it, so that no metric, diagnosis or live page counts it any
+        more; the audit trail says who took it back. An item that waits already stays as it is.
         Raises `InvalidRecord` when the item's spin is done: its label has been learnt from.
         """
         who, now = by or "somebody", at or datetime.now(UTC)
@@ -41,18 +43,17 @@ class Reviewing(Parts):
         if item.status == "waiting":
             clear = self._queue.sure(item_id, who)
             if clear != item:
-                self._trail.record("label undo", item_id, by=who, at=now, detail={"was": "unsure"})
+                self._trail.record("label undo", _subject(item), by=who, at=now, detail={"was": "unsure"})
             return clear  # type: ignore[no-any-return]
         spin = self._store.state.spin(item.spin)
         if spin is not None and spin.state == "done":
             raise InvalidRecord(
                 "item", f"spin {item.spin} has gone on with its answer", "Give the right label as feedback instead"
             )
+        withdraw_labels(self._store, item, who, now)
         waiting = self._queue.undo(item_id)
-        detail = {"was": item.status, "interaction": item.interaction_id, "by": item.by or ""}
-        if item.at is not None:
-            detail["at"] = item.at.isoformat()
-        self._trail.record("label undo", item_id, by=who, at=now, detail=detail)
+        detail = {"was": item.status, "by": item.by or ""}
+        self._trail.record("label undo", _subject(item), by=who, at=now, detail=detail)
         return waiting  # type: ignore[no-any-return]
 
     def label_group(self, item_id: str, label: Any, *, by: str = "", at: datetime | None = None) -> list[ReviewItem]:
@@ -87,7 +88,7 @@ class Reviewing(Parts):
         items = [item for item in self._store.state.items() if item.interaction_id and item.status != "skipped"]
         told = self._store.log.feedback_of(sorted({item.interaction_id for item in items}))
         lines = [line["detail"] for line in self._store.state.trail() if line["action"] == "label undo"]
-        gone = [(detail["interaction"], detail["at"]) for detail in lines if "at" in detail]
+        gone = [(detail["interaction"], detail["at"]) for detail in lines if "at" in detail]  # before logs said so
         return disagreements(items, told, gone)[:limit]
 
     def known_labels(self, limit: int = 10_000) -> list[Any]:
@@ -99,3 +100,8 @@ class Reviewing(Parts):
         given += [item.label for item in state.items(status="labelled")]
         counted = Counter(json.dumps(label, sort_keys=True) for label in given)
         return [json.loads(text) for text, _ in sorted(counted.items(), key=lambda p: (-p[1], p[0]))[:limit]]
+
+
+def _subject(item: ReviewItem) -> str:
+    """What the trail, from which nothing can be erased, may say of an item: not whose interaction it was about."""
+    return f"an item of spin {item.spin}"

@@ -16,6 +16,7 @@ from flywheel.errors import InvalidConfig, NotFound
 from flywheel.keeping import Keeping
 from flywheel.looking import Looking
 from flywheel.loop.decide import close_modes
+from flywheel.loop.learn import withdraw_labels
 from flywheel.records import (
     Dataset,
     Failure,
@@ -250,9 +251,10 @@ class Flywheel(Keeping, Looking, Reviewing):
         return loop.record_label(self._store, self._item(item_id), label, by, at or _now())
 
     def skip(self, item_id: str, *, by: str = "", at: datetime | None = None) -> ReviewItem:
-        """Leave an item unanswered for good: nobody can tell what is right."""
-        self._item(item_id)
-        return self._queue.skip(item_id, by, at or _now())  # type: ignore[no-any-return]
+        """Leave an item unanswered for good: nobody can tell what is right. A label that it had is taken back."""
+        now, item = at or _now(), self._item(item_id)
+        withdraw_labels(self._store, item, by or "somebody", now)
+        return self._queue.skip(item_id, by, now)  # type: ignore[no-any-return]
 
     def _item(self, item_id: str) -> ReviewItem:
         item = self._store.state.item(item_id)

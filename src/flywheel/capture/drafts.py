@@ -46,6 +46,7 @@ INTERACTION_FIELDS = (
 FEEDBACK_FIELDS = (
     "interaction_id",
     *FEEDBACK_KINDS,
+    "withdrawal",
     "id",
     "at",
     "kind",
@@ -170,7 +171,7 @@ def _said(given: Mapping[str, Any], size: int) -> Iterator[tuple[str, str | None
     """Yield `(kind, name, value)`; the stored form (`kind`, `value`, `name`) is turned into the spoken one first."""
     kind = given.get("kind")
     if kind is not None:
-        if kind not in FEEDBACK_KINDS:
+        if kind not in (*FEEDBACK_KINDS, "withdrawal"):
             raise InvalidRecord(
                 "kind", f"{show(kind)} is not a kind of feedback", f"Pass one of: {', '.join(FEEDBACK_KINDS)}"
             )
@@ -193,6 +194,9 @@ def _said(given: Mapping[str, Any], size: int) -> Iterator[tuple[str, str | None
             if not words.strip():
                 raise InvalidRecord(word, "the text is empty", "Leave it out")
             yield word, None, words
+    taken_back = text(given.get("withdrawal"), "withdrawal")
+    if taken_back is not None:
+        yield "withdrawal", None, taken_back
     if given.get("outcome") is not None:
         metrics = scalars(given["outcome"], "outcome", size)
         if not metrics:

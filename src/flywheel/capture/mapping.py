@@ -161,7 +161,7 @@ def _kind(record: dict[str, Any]) -> dict[str, Any]:
     kind = record.get("kind")
     if kind in ("interaction", "feedback"):
         return record
-    if kind in FEEDBACK_KINDS:  # the stored form of feedback, whose own kind this is
+    if kind in (*FEEDBACK_KINDS, "withdrawal"):  # the stored form of feedback, whose own kind this is
         value, name = record.pop("value", None), record.pop("name", None)
         record[str(kind)] = {str(name): value} if kind == "outcome" else value
         record["kind"] = "feedback"

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from flywheel import __version__
-from flywheel.cli import audit, data, facts, findings, labels, look, privacy, server, setup, ship, turn
+from flywheel.cli import audit, data, facts, findings, labels, look, privacy, review, server, setup, ship, turn
 from flywheel.cli.dashboard import status
 from flywheel.cli.report import report
 from flywheel.cli.why import why
@@ -19,8 +19,8 @@ __all__ = ["app", "run"]
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("demo", "audit", "init", "seed", "settings"),
     "Facts in and out": ("log", "feedback", "report", "import", "export"),
-    "Look": ("status", "observe", "failures", "modes", "edge-cases", "slices", "why"),
-    "Turn the wheel": ("spin", "label", "spins", "datasets", "lineage"),
+    "Look": ("status", "observe", "failures", "modes", "edge-cases", "slices", "why", "arrivals"),
+    "Turn the wheel": ("spin", "label", "review", "spins", "datasets", "lineage"),
     "Server": ("serve", "keys", "deadletter"),
     "Models": ("releases", "rollback", "predict"),
     "Privacy": ("erase", "retention", "pseudonyms", "audit-trail"),
@@ -92,8 +92,10 @@ app.command("edge-cases")(look.edge_cases)
 app.command()(why)
 app.command()(findings.observe)
 app.command()(findings.slices)
+app.command()(review.arrivals)
 app.command()(turn.spin)
 app.command()(labels.label)
+app.command()(review.review)
 app.command()(turn.spins)
 app.command()(data.datasets)
 app.command()(data.lineage)

@@ -66,6 +66,7 @@ class Door:
             from flywheel.records import to_dict
 
             sys.stdout.write(json_text(to_dict(answer)) + "\n")
+            sys.stdout.flush()  # whoever waits for it may wait while the command goes on
         return self.as_json
 
 

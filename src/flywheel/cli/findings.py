@@ -42,6 +42,10 @@ def observe(
     html: Annotated[str | None, typer.Option(metavar="FILE", help="Write the findings with charts as a page.")] = None,
     everything: Annotated[bool, typer.Option("--all", "-a", help="Show what moved without hurting in full.")] = False,
     seed: Seed = 0,
+    spin: Annotated[
+        int | None,
+        typer.Option(min=0, help="Show what this spin saw in its window, instead of looking anew; 0: the last."),
+    ] = None,
     folder: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -56,8 +60,14 @@ def observe(
       flywheel observe --since 7d --html findings.html
       flywheel observe --part slices --part influences
       flywheel observe --logs /var/log/bot.log
+      flywheel observe --spin 3
     """
     with opened(folder, as_json) as door:
+        if spin is not None:
+            seen = door.wheel.findings(spin or None)
+            if not door.json(seen):
+                _show(door, seen, everything)
+            return
         with door.screen.progress("looking") as listen:
             found = door.wheel.observe(
                 since=_when(since, "since"),

@@ -35,6 +35,9 @@ def label(
     ] = None,
     format: Annotated[str | None, typer.Option(help="jsonl, csv or label-studio.")] = None,
     skip: Annotated[bool, typer.Option("--skip", help="Leave ITEM unanswered for good.")] = False,
+    unsure: Annotated[bool, typer.Option("--unsure", help="Leave ITEM to somebody else.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back what was said about ITEM: it waits again.")] = False,
+    group: Annotated[bool, typer.Option("--group", help="Give LABEL to all that wait in ITEM's group.")] = False,
     parse: Annotated[bool, typer.Option("--parse", help="Read LABEL as JSON instead of as plain text.")] = False,
     at: At = None,
     folder: Folder = Path(),
@@ -49,6 +52,8 @@ def label(
     Examples:
       flywheel label --by ana
       flywheel label r-17 lost_card --by ana
+      flywheel label r-17 lost_card --group --by ana
+      flywheel label r-17 --undo --by ana
       flywheel label --export queue.csv
       flywheel label --import answered.csv --by ana
       flywheel label --export tasks.json --format label-studio
@@ -59,7 +64,8 @@ def label(
         elif import_ is not None:
             _import(door, import_, format, by)
         elif item is not None:
-            _answer_one(door, item, value, by, at, skip=skip, parse=parse)
+            way = "skip" if skip else "unsure" if unsure else "undo" if undo else "group" if group else ""
+            _answer_one(door, item, value, by, at, way=way, parse=parse)
         else:
             waiting = door.wheel.review_queue(limit)
             if door.json(waiting):
@@ -89,14 +95,22 @@ def _import(door: Door, path: Path, format: str | None, by: str) -> None:
         door.screen.line(f"  {problem}", "yellow")
 
 
-def _answer_one(door: Door, item: str, value: str | None, by: str, at: str | None, *, skip: bool, parse: bool) -> None:
-    if skip:
-        answered = door.wheel.skip(item, by=by, at=moment(at))
+def _answer_one(door: Door, item: str, value: str | None, by: str, at: str | None, *, way: str, parse: bool) -> None:
+    taken = {"skip": door.wheel.skip, "unsure": door.wheel.unsure, "undo": door.wheel.undo}
+    if way in taken:
+        answered = taken[way](item, by=by, at=moment(at))
     elif value is None:
-        raise InvalidConfig(f"no label was given for {item!r}. Write flywheel label {item} LABEL, or --skip")
+        raise InvalidConfig(
+            f"no label was given for {item!r}. Write flywheel label {item} LABEL, or --skip, --unsure or --undo"
+        )
     else:
         known = next((waiting for waiting in door.wheel.review_queue() if waiting.id == item), None)
         read = value_of(value, True, "label") if parse else Answers([known] if known else []).read(value, known)
+        if way == "group":
+            alike = door.wheel.label_group(item, read, by=by, at=moment(at))
+            if not door.json(alike):
+                door.screen.line(f"{len(alike):,} items: {short(read)}", "green")
+            return
         answered = door.wheel.label(item, read, by=by, at=moment(at))
     if not door.json(answered):
         said = short(answered.label) if answered.status == "labelled" else answered.status

@@ -57,6 +57,7 @@ def _show_failure(door: Door, failure: Failure) -> None:
 def modes(
     mode: Annotated[str | None, typer.Argument(help="Show everything about one mode.", metavar="MODE")] = None,
     state: Annotated[str | None, typer.Option(help="open, in work, fixed or reopened.")] = None,
+    first: Annotated[bool, typer.Option("--first", help="Only what to fix first, and what that would buy.")] = False,
     folder: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -68,9 +69,13 @@ def modes(
     Examples:
       flywheel modes
       flywheel modes --state reopened
+      flywheel modes --first
       flywheel modes m1
     """
     with opened(folder, as_json) as door:
+        if first:
+            _first(door)
+            return
         found = door.wheel.modes(state)
         if mode is not None:
             one = next((known for known in found if known.id == mode), None)
@@ -105,6 +110,16 @@ def modes(
             door.screen.heading("What to fix first")
             for fix in fixes:
                 door.screen.parts("  ", (f"{fix.mode}  ", "dim"), short(fix.line, 400))
+
+
+def _first(door: Door) -> None:
+    fixes = door.wheel.fix_first()
+    if door.json(fixes):
+        return
+    if not fixes:
+        door.screen.line("Nothing to fix that is known. A spin groups the failures it finds: flywheel spin")
+    for fix in fixes:
+        door.screen.parts((f"{fix.mode}  ", "dim"), short(fix.line, 400))
 
 
 def _state(state: str) -> tuple[str, str]:

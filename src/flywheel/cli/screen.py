@@ -55,6 +55,10 @@ class Screen:
         indent = len(text) - len(text.lstrip(" "))
         self.out.print(Padding(Text(text[indent:], style=style), (0, 0, 0, indent), expand=False) if text else "")
 
+    def whole(self, value: str, style: str = "") -> None:
+        """Print what will be copied, such as an address or a key: never broken, however narrow the terminal."""
+        self.out.print(Text(clean(value), style=style), soft_wrap=True)
+
     def parts(self, *cells: Cell) -> None:
         """Print several pieces with their own styles on one line."""
         self.out.print(Text.assemble(*[_text(cell) for cell in cells]))

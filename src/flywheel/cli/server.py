@@ -13,9 +13,11 @@ import typer
 from flywheel.cli.door import By, Door, Folder, Json, answering, name_of, opened
 from flywheel.cli.text import ago, short
 from flywheel.errors import InvalidConfig
+from flywheel.govern.keys import role_of
 
 if TYPE_CHECKING:
     from flywheel.govern import Key
+    from flywheel.govern.sessions import Session
 
 __all__ = ["deadletter", "keys", "serve"]
 
@@ -53,9 +55,13 @@ def serve(
             ) from missing
 
         def started(address: str, wheels: dict[str, Any]) -> None:
-            if door.json({"address": address, "flywheels": sorted(wheels)}):
+            links = _links(address, wheels)
+            if door.json({"address": address, "flywheels": sorted(wheels), "links": links}):
                 return
             door.screen.line(f"Serving {', '.join(sorted(wheels))} on {address}", "green")
+            for link in links:
+                door.screen.line("Open the dashboard with this link; it signs in once, within ten minutes:")
+                door.screen.whole(f"  {link}", "bold")
             door.screen.line(f"  curl {address}/v1/interactions -H 'Content-Type: application/json' \\", "dim")
             door.screen.line("""    -d '{"input": "where is my card", "output": "card_arrival"}'""", "dim")
             door.screen.line("Stop with Ctrl-C.")
@@ -63,20 +69,45 @@ def serve(
         run(folders or [Path()], host, port, started=started)
 
 
+def _links(address: str, wheels: dict[str, Any]) -> list[str]:
+    """A link for each flywheel that signs in once, where only this machine reaches the server and there are pages."""
+    from importlib.util import find_spec
+    from urllib.parse import quote, urlsplit
+
+    from flywheel.server.access import is_loopback
+
+    if not is_loopback(urlsplit(address).hostname or "") or find_spec("nicegui") is None:
+        return []
+    several = len(wheels) > 1
+    return [
+        f"{address}{f'/flywheels/{quote(name)}' if several else ''}/sign-in/link?token={wheels[name].sessions.link()}"
+        for name in sorted(wheels)
+    ]
+
+
 class KeyAction(StrEnum):
-    """What can be done with keys beside listing them."""
+    """What can be done with keys and who signed in with them, beside listing them."""
 
     list = "list"
     create = "create"
     rotate = "rotate"
     revoke = "revoke"
+    sessions = "sessions"
+    end = "end"
+    link = "link"
 
 
 def keys(
     action: Annotated[
-        KeyAction, typer.Argument(help="list, create, rotate or revoke.", metavar="ACTION")
+        KeyAction,
+        typer.Argument(help="list, create, rotate or revoke; sessions, end or link.", metavar="ACTION"),
     ] = KeyAction.list,
-    which: Annotated[str, typer.Argument(help="A name for a new key, or the id of one.", metavar="NAME|ID")] = "",
+    which: Annotated[
+        str, typer.Argument(help="A name for a new key, or the id of one, or of a session.", metavar="NAME|ID")
+    ] = "",
+    role: Annotated[
+        str, typer.Option("--role", "-r", help="What its holder is: viewer, labeler, releaser or admin.")
+    ] = "",
     scope: Annotated[
         list[str] | None,
         typer.Option("--scope", "-s", help="ingest, read, label, release or admin; may be given several times."),
@@ -87,20 +118,27 @@ def keys(
     folder: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """List the server's keys, or create, rotate or revoke one.
+    """List the server's keys, or create, rotate or revoke one; see who is signed in to the dashboard, and end that.
 
     A key is shown once, when it is made; only its hash is kept. The scope `ingest`, the default, can write and read
-    nothing.
+    nothing. People get a role instead: it stands for the scopes they need. `link` makes a link that signs in once, on
+    the machine that serves.
 
     \b
     Examples:
       flywheel keys create shop-frontend
-      flywheel keys create ana --scope read --scope label --expires 90d
+      flywheel keys create ana --role labeler --expires 90d
+      flywheel keys create board --scope read
       flywheel keys rotate 3f2a9c01b4de --grace 24h
       flywheel keys revoke 3f2a9c01b4de
+      flywheel keys sessions
+      flywheel keys end 5be21a9c77d0
     """
     with opened(folder, as_json) as door:
         held, now = door.wheel.keys, datetime.now(UTC)
+        if action in (KeyAction.sessions, KeyAction.end, KeyAction.link):
+            _sessions(door, action, which, name_of(by))
+            return
         if action is KeyAction.list:
             _list(door, held.all(), now)
             return
@@ -109,7 +147,7 @@ def keys(
         text = None
         if action is KeyAction.create:
             until = now + _span(expires) if expires else None
-            text, key = held.create(which, scope or ["ingest"], expires_at=until)
+            text, key = held.create(which, _scopes(role, scope), expires_at=until)
         elif action is KeyAction.rotate:
             text, key = held.rotate(which, grace=_span(grace) if grace else timedelta(0))
         else:
@@ -120,8 +158,69 @@ def keys(
         if text is None:
             door.screen.line(f"key {key.id} ({key.name}) is revoked", "green")
         else:
-            door.screen.line(text, "bold")
+            door.screen.whole(text, "bold")
             door.screen.line(f"Key {key.id} for {key.name}: {', '.join(key.scopes)}. It is not shown again.", "green")
+
+
+def _scopes(role: str, scopes: list[str] | None) -> list[str]:
+    """The scopes of a new key: those of its role, and those that were named."""
+    from flywheel.govern.keys import ROLES
+
+    if role and role not in ROLES:
+        raise InvalidConfig(f"{role!r} is no role. There are: {', '.join(ROLES)}")
+    return [*ROLES.get(role, ()), *(scopes or [])] or ["ingest"]
+
+
+def _sessions(door: Door, action: KeyAction, which: str, by: str) -> None:
+    """Who is signed in; the end of one session; a link."""
+    held = door.wheel.sessions
+    if action is KeyAction.link:
+        path = f"/sign-in/link?token={held.link()}"
+        if not door.json({"path": path}):
+            door.screen.line("Put this behind the server's address, such as http://127.0.0.1:8377. It signs in once,")
+            door.screen.line("within ten minutes, and on the machine that serves only:")
+            door.screen.whole(path, "bold")
+        return
+    if action is KeyAction.end:
+        if not which:
+            raise InvalidConfig("`flywheel keys end` needs the id of a session. List them with: flywheel keys sessions")
+        gone = held.revoke(which)
+        door.wheel.note("session end", gone.id, by=by, detail={"who": gone.who})
+        if not door.json({"id": gone.id, "who": gone.who, "state": "ended"}):
+            door.screen.line(f"session {gone.id} of {gone.who} has ended", "green")
+        return
+    found = held.all()
+    if door.json([_signed_in(session) for session in found]):
+        return
+    if not found:
+        door.screen.line("Nobody is signed in to the dashboard.")
+        return
+    door.screen.table(
+        ["id", "~who", "role", "came by", "since", "until"],
+        [
+            [
+                session.id,
+                short(session.who, 60),
+                role_of(session.scopes),
+                session.way,
+                ago(session.began_at),
+                session.expires_at.isoformat(timespec="minutes"),
+            ]
+            for session in found
+        ],
+    )
+
+
+def _signed_in(session: Session) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "who": session.who,
+        "role": role_of(session.scopes),
+        "way": session.way,
+        "key": session.key,
+        "began_at": session.began_at,
+        "expires_at": session.expires_at,
+    }
 
 
 def _list(door: Door, found: list[Key], now: datetime) -> None:
@@ -131,11 +230,12 @@ def _list(door: Door, found: list[Key], now: datetime) -> None:
         door.screen.line("No key yet: the server answers this machine only. Make one: flywheel keys create NAME")
         return
     door.screen.table(
-        ["id", "~name", "scopes", "state", "made", "last used", "expires"],
+        ["id", "~name", "role", "scopes", "state", "made", "last used", "expires"],
         [
             [
                 key.id,
                 short(key.name, 40),
+                role_of(key.scopes) if role_of(key.scopes) != "no role" else "",
                 ", ".join(key.scopes),
                 (key.state(now), "green" if key.state(now) == "active" else "red"),
                 ago(key.created_at),
@@ -151,6 +251,7 @@ def _shown(key: Key, now: datetime) -> dict[str, Any]:
     return {
         "id": key.id,
         "name": key.name,
+        "role": role_of(key.scopes),
         "scopes": list(key.scopes),
         "state": key.state(now),
         "created_at": key.created_at,

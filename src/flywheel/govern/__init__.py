@@ -13,13 +13,26 @@ if TYPE_CHECKING:
     from flywheel.govern.erasure import Erasure
     from flywheel.govern.receipts import Receipts, is_about
     from flywheel.govern.retention import Retention
+    from flywheel.govern.sessions import Sessions
 
-__all__ = ["SCOPES", "Erasure", "Key", "Keys", "Receipts", "Retention", "Trail", "is_about", "unfinished"]
+__all__ = [
+    "SCOPES",
+    "Erasure",
+    "Key",
+    "Keys",
+    "Receipts",
+    "Retention",
+    "Sessions",
+    "Trail",
+    "is_about",
+    "unfinished",
+]
 
 _HOMES = {
     "Erasure": "erasure",
     "Receipts": "receipts",
     "Retention": "retention",
+    "Sessions": "sessions",
     "is_about": "receipts",
     "unfinished": "desk",
 }

@@ -18,10 +18,19 @@ if TYPE_CHECKING:
 
     from flywheel.store import State
 
-__all__ = ["SCOPES", "Key", "Keys"]
+__all__ = ["ROLES", "SCOPES", "Key", "Keys", "role_of", "secret_of"]
 
 SCOPES = ("ingest", "read", "label", "release", "admin")
 """`ingest` writes and reads nothing; `admin` may do everything."""
+
+ROLES: dict[str, tuple[str, ...]] = {
+    "viewer": ("read",),
+    "labeler": ("read", "label"),
+    "releaser": ("read", "release"),
+    "admin": ("admin",),
+}
+"""What people are, and the scopes that makes: a viewer looks, a labeler also answers, a releaser also spins, promotes
+and rolls back."""
 
 _FORM = re.compile(r"fw_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _SEEN_EVERY = timedelta(minutes=1)
@@ -149,6 +158,22 @@ class Keys:
         if doc is None:
             raise NotFound(f"there is no key {id!r}. List them with: flywheel keys list")
         return from_dict(Key, doc)
+
+
+def role_of(scopes: Sequence[str]) -> str:
+    """What somebody with these scopes is called.
+
+    >>> role_of(("read",)), role_of(("read", "label")), role_of(("read", "admin")), role_of(("ingest",))
+    ('viewer', 'labeler', 'admin', 'no role')
+    """
+    named = (("admin", "admin"), ("release", "releaser"), ("label", "labeler"), ("read", "viewer"))
+    return next((role for scope, role in named if scope in scopes), "no role")
+
+
+def secret_of(text: str) -> str:
+    """The digest of the secret in a key's text; of nothing for a text that is no key."""
+    match = _FORM.fullmatch(text)
+    return _digest(match.group(2)) if match else ""
 
 
 def _doc(key: Key) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Retention:
             due.interactions = dict(zip(found.column("id").to_pylist(), found.column("user").to_pylist(), strict=True))
             due.feedback = self._store.eraser.about(list(due.interactions)).feedback
         if settings.feedback_days:
-            said = snapshot.feedback
+            said = snapshot.said
             old = said.filter(said.at < at - timedelta(days=settings.feedback_days)).select("id")
             due.feedback = list(dict.fromkeys([*due.feedback, *old.to_pyarrow().column("id").to_pylist()]))
 

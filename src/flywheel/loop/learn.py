@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,7 +23,7 @@ from flywheel.ports import Model, Trainer
 from flywheel.records import Candidate, Example, Feedback, ReviewItem, to_dict
 from flywheel.store import Store
 
-__all__ = ["log_labels", "record_label", "seed_examples", "step_curate", "step_label", "step_train"]
+__all__ = ["log_labels", "record_label", "seed_examples", "step_curate", "step_label", "step_train", "withdraw_labels"]
 
 
 NO_LABELS = (
@@ -50,12 +50,10 @@ def log_labels(store: Store, items: Sequence[ReviewItem], source: str = "reviewe
 
     A second look at a seed example has no interaction to hang on; its answer lives in the queue and the examples alone.
     """
-    facts = {
-        f"label:{item.id}:{_digest(to_dict([item.label, item.by, item.at]))}": item
-        for item in items
-        if item.status == "labelled" and item.interaction_id
-    }
-    known = {fact.id for fact in store.log.feedback_of([item.interaction_id for item in facts.values()])}
+    answered = [item for item in items if item.status == "labelled" and item.interaction_id]
+    said = store.log.feedback_of([item.interaction_id for item in answered], withdrawn=True)
+    known, gone = {fact.id for fact in said}, {fact.value for fact in said if fact.kind == "withdrawal"}
+    facts = {_label_id(item, gone): item for item in answered}
     store.log.append(
         [
             Feedback(
@@ -72,6 +70,33 @@ def log_labels(store: Store, items: Sequence[ReviewItem], source: str = "reviewe
             if key not in known
         ]
     )
+
+
+def withdraw_labels(store: Store, item: ReviewItem, by: str, at: datetime) -> None:
+    """Take back in the log what the one who answered an item has said about it; what others said stays."""
+    if not item.interaction_id:
+        return
+    said = store.log.feedback_of([item.interaction_id])
+    own = [one.id for one in said if one.id.startswith(f"label:{item.id}:") and one.by == (item.by or None)]
+    store.log.append(
+        [
+            Feedback(
+                id=f"withdrawal:{key}", interaction_id=item.interaction_id, at=at, kind="withdrawal", value=key,
+                source="reviewer", by=by,
+            )
+            for key in own
+        ]
+    )  # fmt: skip
+
+
+def _label_id(item: ReviewItem, gone: Collection[str]) -> str:
+    """The id of an answer: the same for the same answer, unless it was given again after it was taken back."""
+    key = first = f"label:{item.id}:{_digest(to_dict([item.label, item.by, item.at]))}"
+    again = 1
+    while key in gone:
+        again += 1
+        key = f"{first}:{again}"
+    return key
 
 
 def _digest(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,13 +156,24 @@ def arrived(store: Store, after: int | None, limit: int) -> tuple[list[Arrival],
     about.update(store.log.interactions(missing) if missing else {})
     modes = store.state.modes()
     assigned = _assigned(store) if missing or after is None else {}  # no spin knows what has only just come
+    stands = _standing(store, records)
     found = []
     for row, record in zip(rows, records, strict=True):
+        if isinstance(record, Feedback) and (record.kind == "withdrawal" or record.id not in stands):
+            continue
         told = record if isinstance(record, Feedback) else None
         interaction = about.get(record.interaction_id) if isinstance(record, Feedback) else record
         if interaction is not None:
             found.append(arrival(row.seq, row.received_at, interaction, told, modes, assigned))
     return found, rows[-1].seq
+
+
+def _standing(store: Store, records: Sequence[Interaction | Feedback]) -> set[str]:
+    """The ids of the feedback among these facts that was not taken back; only labels of the review queue ever are."""
+    told = [one for one in records if isinstance(one, Feedback)]
+    asked = sorted({one.interaction_id for one in told if one.id.startswith("label:")})
+    gone = {one.value for one in store.log.feedback_of(asked, withdrawn=True) if one.kind == "withdrawal"}
+    return {one.id for one in told} - gone
 
 
 def _assigned(store: Store) -> dict[str, str]:

@@ -15,6 +15,7 @@ from flywheel.observe.drift.counting import block_of
 from flywheel.observe.drift.sketch import Blocks
 from flywheel.observe.judged import judged
 from flywheel.observe.series import Cut, Seen, negative, wilson
+from flywheel.store.snapshot import standing
 
 __all__ = ["CELLS", "merge", "overview", "rollup"]
 
@@ -50,7 +51,7 @@ def rollup(seen: Seen, after: int = 0) -> pa.Table:
     is erased is not taken off: roll up anew after an erasure. O(new rows) and, where there is new feedback, a look at
     the ids of all interactions, in the engine.
     """
-    t, f = seen.interactions, seen.feedback
+    t, f = seen.interactions, seen.said if hasattr(seen, "said") else seen.feedback
     fresh = t.filter(t.seq > after) if after else t
     parts = [_traffic(fresh), *_told(t, f, fresh, after)]
     cells: dict[int, dict[str, float]] = {}
@@ -101,8 +102,8 @@ def _latencies(fresh: Any) -> dict[int, tuple[list[int], list[int]]]:
 def _told(t: Any, f: Any, fresh: Any, after: int) -> list[list[dict[str, Any]]]:
     """What feedback adds by hour: all that touched interactions count for now, less what they counted for before."""
     if not after:
-        return _judgements(Cut(t, f), 1)
-    out = _judgements(Cut(fresh, f), 1)
+        return _judgements(Cut(t, standing(f)), 1)
+    out = _judgements(Cut(fresh, standing(f)), 1)
     ids = f.filter(f.seq > after).select("interaction_id").distinct().to_pyarrow()
     if not ids.num_rows:
         return out
@@ -111,7 +112,8 @@ def _told(t: Any, f: Any, fresh: Any, after: int) -> list[list[dict[str, Any]]]:
     old = t.filter(t.seq <= after).semi_join(touched, [("id", "interaction_id")]).select("id", "at", "output")
     known = ibis.memtable(old.to_pyarrow())
     told = ibis.memtable(f.semi_join(touched, "interaction_id").to_pyarrow())
-    return out + _judgements(Cut(known, told), 1) + _judgements(Cut(known, told.filter(told.seq <= after)), -1)
+    now, before = standing(told), standing(told.filter(told.seq <= after))  # a withdrawal is feedback that came later
+    return out + _judgements(Cut(known, now), 1) + _judgements(Cut(known, before), -1)
 
 
 def _judgements(cut: Cut, sign: int) -> list[list[dict[str, Any]]]:

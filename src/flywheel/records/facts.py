@@ -43,7 +43,9 @@ class Feedback:
     """A later fact about an interaction.
 
     `kind` is `rating` (a number, negative is bad), `label` (the right output), `comment`, `outcome` (a named business
-    metric) or `report` (a blameless failure report). `propensity` is the probability with which a label was asked for.
+    metric) or `report` (a blameless failure report). A `withdrawal` takes back another feedback, whose id is its value:
+    whoever reads the log for what holds reads neither. `propensity` is the probability with which a label was asked
+    for.
     """
 
     id: str

@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from flywheel.errors import Forbidden, NotFound, Unauthenticated
 from flywheel.govern import SCOPES
+from flywheel.govern.keys import role_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -30,7 +31,10 @@ _PREFIX = "/flywheels/"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one request may do: its flywheel, and the scopes of its key. `key` is None where no key is asked for."""
+    """What one request may do: its flywheel, and its scopes.
+
+    `key` says who asks: the key's id, or whom a session belongs to; None where nobody is asked who they are.
+    """
 
     wheel: Flywheel | None
     flywheel: str
@@ -79,8 +83,9 @@ def offered_key(request: Request) -> str | None:
 class Doorkeeper:
     """Knows the flywheels of one server and remembers for two seconds which keys it has seen.
 
-    A flywheel without any key is open to its own machine only: the request must name a loopback host, so that no page
-    in a browser can reach it under another name (DNS rebinding), and must not come from another site's page.
+    A flywheel without any key and without an identity provider is open to its own machine only: the request must name
+    a loopback host, so that no page in a browser can reach it under another name (DNS rebinding), and must not come
+    from another site's page.
     """
 
     wheels: dict[str, Flywheel]
@@ -92,10 +97,14 @@ class Doorkeeper:
         named = request.scope.get("flywheel")
         if scope == "public":
             return Access(None, named or "", None, ())
-        text = offered_key(request)
+        text, token = offered_key(request), request.scope.get("flywheel.session")
         if named is not None and named not in self.wheels:
             raise self._unknown(named) if text is None else Unauthenticated("this is no key of this server's flywheels")
         candidates = [named] if named is not None else list(self.wheels)
+        if text is None and token is not None:
+            found = await self._of_session(candidates, token, scope)
+            if found is not None:
+                return found
         if text is None:
             return await self._without_key(request, candidates)
         for name in candidates:
@@ -107,6 +116,18 @@ class Doorkeeper:
         if all([await self._is_open(name) for name in candidates]):
             return await self._without_key(request, candidates)  # a client that insists on sending some key
         raise Unauthenticated("this is no key of this server's flywheels. Make one with: flywheel keys create")
+
+    async def _of_session(self, candidates: list[str], token: str, scope: str) -> Access | None:
+        """What somebody who is signed in may do. Asked of the store each time, so that an end counts at once."""
+        for name in candidates:
+            try:
+                session = await run_in_threadpool(self.wheels[name].sessions.find, token)
+            except Unauthenticated:
+                continue
+            if scope not in session.scopes and "admin" not in session.scopes:
+                raise Forbidden(f"{session.who} is signed in as {role_of(session.scopes)}; this needs {scope}")
+            return Access(self.wheels[name], name, session.who, session.scopes)
+        return None
 
     async def _without_key(self, request: Request, candidates: list[str]) -> Access:
         name = candidates[0]
@@ -145,7 +166,8 @@ class Doorkeeper:
         now = time.monotonic()
         known = self._open.get(name)
         if known is None or now - known[0] >= _FRESH:
-            known = (now, not await run_in_threadpool(self.wheels[name].keys.exist))
+            keyed = bool(self.wheels[name].config.oidc.issuer) or await run_in_threadpool(self.wheels[name].keys.exist)
+            known = (now, not keyed)
             self._open[name] = known
         return known[1]
 

@@ -33,11 +33,18 @@ _ABOUT = (
 )
 
 
-def make_app(wheels: dict[str, Flywheel], settings: ServerSettings | None = None, *, dashboard: bool = True) -> FastAPI:
+def make_app(
+    wheels: dict[str, Flywheel],
+    settings: ServerSettings | None = None,
+    *,
+    dashboard: bool = True,
+    loopback: bool = False,
+) -> FastAPI:
     """Make the ASGI application for flywheels by name; the caller opens and closes them.
 
     `settings` are the first flywheel's `[server]` when left out. Raises `InvalidConfig` for a route without a scope.
-    With `dashboard` and the extra `web`, the pages are shown at `/`.
+    With `dashboard` and the extra `web`, the pages are shown at `/`; with `loopback`, which says that nobody but this
+    machine reaches the address, one-time links sign in.
     """
     if not wheels:
         raise InvalidConfig("there is no flywheel to serve. Name a folder: flywheel serve FOLDER")
@@ -56,6 +63,7 @@ def make_app(wheels: dict[str, Flywheel], settings: ServerSettings | None = None
     )  # fmt: skip
     app.state.wheels = wheels
     app.state.queue = queue
+    app.state.loopback = loopback
     app.state.doorkeeper = Doorkeeper(wheels)
     app.state.watching = Watching()
     app.state.proxy_clients, app.state.proxy_tasks, app.state.proxy_waiting = {}, set(), {}

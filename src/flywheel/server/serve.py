@@ -59,7 +59,7 @@ def serve(
     with ExitStack() as stack:
         wheels = open_all(folders, stack)
         if not is_loopback(host):
-            bare = [name for name, fw in wheels.items() if not fw.keys.exist()]
+            bare = [name for name, fw in wheels.items() if not fw.keys.exist() and not fw.config.oidc.issuer]
             if bare:
                 raise InvalidConfig(
                     f"{host} can be reached by others, and {', '.join(bare)} has no key: anybody could read and write "
@@ -67,7 +67,7 @@ def serve(
                 )
         _log_lines()
         config = uvicorn.Config(
-            make_app(wheels),
+            make_app(wheels, loopback=is_loopback(host)),
             host=host,
             port=port,
             log_config=None,

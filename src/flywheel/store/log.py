@@ -295,14 +295,21 @@ class Log:
                     found[key] = cast(Interaction, codec.as_record(codec.INTERACTION, body))
         return {key: found[key] for key in ids if key in found}
 
-    def feedback_of(self, interaction_ids: Sequence[str]) -> list[Feedback]:
-        """What has been said about these interactions, in the order it came."""
+    def feedback_of(self, interaction_ids: Sequence[str], *, withdrawn: bool = False) -> list[Feedback]:
+        """What has been said about these interactions and holds, in the order it came.
+
+        With `withdrawn` also what was taken back, and the withdrawals.
+        """
         found: list[tuple[int, Feedback]] = []
         with self._database.read() as connection:
             for part in _parts(interaction_ids):
                 for seq, body in connection.execute(_ABOUT, {"ids": part}):
                     found.append((seq, cast(Feedback, codec.as_record(codec.FEEDBACK, body))))
-        return [feedback for _, feedback in sorted(found, key=lambda pair: pair[0])]
+        said = [feedback for _, feedback in sorted(found, key=lambda pair: pair[0])]
+        gone = {one.value for one in said if one.kind == "withdrawal"}
+        if withdrawn or not gone:
+            return said
+        return [one for one in said if one.kind != "withdrawal" and one.id not in gone]
 
     def conflicting(self, limit: int = 100) -> list[dict[str, Any]]:
         """The newest records whose id was taken by another content: `kind`, `id`, `received_at`, `body`."""

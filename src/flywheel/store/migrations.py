@@ -77,7 +77,20 @@ def _telling(connection: sa.Connection) -> None:
     laid_out.create_all(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_books, _telling)
+def _sessions(connection: sa.Connection) -> None:
+    """Who is signed in."""
+    laid_out = sa.MetaData()
+    sa.Table(
+        "sessions",
+        laid_out,
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("expires", sa.BigInteger, nullable=False),
+        sa.Column("doc", sa.Text, nullable=False),
+    )
+    laid_out.create_all(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_books, _telling, _sessions)
 """The n-th brings schema n to schema n + 1. Each is written in SQLAlchemy Core or fixed SQL, never from `schema`."""
 
 _version = sa.Table(

@@ -20,6 +20,7 @@ __all__ = [
     "modes",
     "releases",
     "reports",
+    "sessions",
     "settings",
     "spins",
     "steps",
@@ -171,6 +172,14 @@ releases = sa.Table(
 )
 
 keys = sa.Table("keys", metadata, sa.Column("id", sa.Text, primary_key=True), sa.Column("doc", sa.Text, nullable=False))
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),  # of the token in the browser's cookie
+    sa.Column("expires", sa.BigInteger, nullable=False),  # microseconds since 1970, UTC
+    sa.Column("doc", sa.Text, nullable=False),
+)
 
 trail = sa.Table("trail", metadata, _ordered(), sa.Column("doc", sa.Text, nullable=False))
 

@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from flywheel.store.engine import Engine, Pinned
     from flywheel.store.log import Log
 
-__all__ = ["Snapshot"]
+__all__ = ["Snapshot", "standing"]
+
+_WITHDRAWAL = "withdrawal"
+"""Sorts behind every other kind of feedback, so that files without one are passed over by their statistics."""
+
+
+def standing(said: ibis.Table) -> ibis.Table:
+    """Of all feedback that was ever given, what was not taken back."""
+    if not {"id", "kind", "text"} <= set(said.columns):
+        return said
+    gone = said.filter(said.kind == _WITHDRAWAL).select(gone="text")
+    kept = said.filter(said.kind.fill_null("") != _WITHDRAWAL)
+    return kept.anti_join(gone, kept.id == gone.gone)
 
 
 class Snapshot:
@@ -33,6 +45,7 @@ class Snapshot:
         self._after = after
         self._upto = upto
         self._count: int | None = None
+        self._withdrawn: bool | None = None
         self.seq = seq
         """The last fact this snapshot knows of."""
 
@@ -45,7 +58,15 @@ class Snapshot:
 
     @property
     def feedback(self) -> ibis.Table:
-        """A row a feedback, about any interaction, up to `seq`."""
+        """A row a feedback that holds, about any interaction, up to `seq`: without what was taken back by then."""
+        if self._withdrawn is None:
+            said = self.said
+            self._withdrawn = bool(said.filter(said.kind == _WITHDRAWAL).limit(1).count().to_pyarrow().as_py())
+        return standing(self.said) if self._withdrawn else self.said
+
+    @property
+    def said(self) -> ibis.Table:
+        """A row a feedback up to `seq`, whatever became of it, withdrawals too."""
         table = self._engine.table(self._feedback)
         return table.filter(table.seq <= self.seq)
 
@@ -61,7 +82,7 @@ class Snapshot:
 
     def window(self, after: int, upto: int) -> Snapshot:
         """The interactions with `after < seq <= upto`, and all feedback up to this snapshot's `seq`."""
-        return Snapshot(
+        part = Snapshot(
             self._engine,
             self._log,
             self._interactions,
@@ -70,6 +91,8 @@ class Snapshot:
             max(after, self._after),
             min(upto, self._upto),
         )
+        part._withdrawn = self._withdrawn
+        return part
 
     @property
     def bounds(self) -> tuple[int, int]:

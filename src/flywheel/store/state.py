@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,7 +26,7 @@ from flywheel.records import (
     from_dict,
     to_dict,
 )
-from flywheel.store import schema
+from flywheel.store import codec, schema
 from flywheel.store.database import Database
 
 __all__ = ["State"]
@@ -309,6 +310,39 @@ class State:
             changed = change(json.loads(found))
             connection.execute(table.update().where(table.c.id == id).values(doc=_dump(changed)))
         return changed
+
+    # --- sessions of the dashboard ---
+
+    def save_session(self, digest: str, doc: dict[str, Any], expires: datetime) -> None:
+        """Remember a session under the digest of its token."""
+        with self._database.write() as connection:
+            values = {"expires": codec.to_micros(expires), "doc": _dump(doc)}
+            _upsert(connection, schema.sessions, {"digest": digest}, values)
+
+    def session(self, digest: str) -> dict[str, Any] | None:
+        """One session."""
+        found = self._one(sa.select(schema.sessions.c.doc).where(schema.sessions.c.digest == digest))
+        return None if found is None else json.loads(found)
+
+    def sessions(self) -> list[tuple[str, dict[str, Any]]]:
+        """Every session that was not ended, with its digest."""
+        table = schema.sessions
+        with self._database.read() as connection:
+            return [(row.digest, json.loads(row.doc)) for row in connection.execute(sa.select(table)).all()]
+
+    def end_session(self, digest: str) -> dict[str, Any] | None:
+        """Take a session away and return it; None: it is not there. Of many who try, one gets it."""
+        table = schema.sessions
+        with self._database.write() as connection:
+            doc = connection.scalar(sa.select(table.c.doc).where(table.c.digest == digest).with_for_update())
+            if doc is None or not connection.execute(table.delete().where(table.c.digest == digest)).rowcount:
+                return None
+        return dict(json.loads(doc))
+
+    def forget_sessions(self, now: datetime) -> None:
+        """Take away those that are over."""
+        with self._database.write() as connection:
+            connection.execute(schema.sessions.delete().where(schema.sessions.c.expires <= codec.to_micros(now)))
 
     # --- audit trail ---
 

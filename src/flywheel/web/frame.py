@@ -31,7 +31,7 @@ PLACES = (
     ("/", "Wheel"), ("/live", "Live"), ("/modes", "Modes"), ("/review", "Review"), ("/health", "Health"),
     ("/spins", "Spins"), ("/releases", "Releases"), ("/data", "Data"), ("/reports", "Reports"),
 )  # fmt: skip
-_scopes: dict[str, str] = {"/sign-in": "public", "/sign-out": "public"}
+_scopes: dict[str, str] = dict.fromkeys(entry.PUBLIC, "public")
 _THEMES = {"dark": True, "light": False}
 
 

@@ -12,7 +12,7 @@ from nicegui.middlewares import RedirectWithPrefixMiddleware, SetCacheControlMid
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Match, Mount, Route
 
-from flywheel.web import entry, frame
+from flywheel.web import entry, frame, oidc, signing
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -63,7 +63,7 @@ def mount(app: FastAPI) -> None:
     if not _made:
         _configure()
         _made.append(True)
-    app.state.sessions = entry.Sessions()
+    app.state.sign_ins = oidc.SignIns()
     door = GZipMiddleware(entry.Door(core.app, app), minimum_size=1000)
     app.router.routes.insert(0, _Home("/", app=door))
     app.router.routes.append(_Pages("/", app=door))
@@ -94,7 +94,7 @@ def _configure() -> None:
     )  # fmt: skip
     core.app.add_middleware(RedirectWithPrefixMiddleware)
     core.app.add_middleware(SetCacheControlMiddleware)
-    entry.add()
+    signing.add()
     for name in PAGES:
         if importlib.util.find_spec(f"flywheel.web.{name}") is not None:
             importlib.import_module(f"flywheel.web.{name}").add()
