@@ -30,6 +30,7 @@ from flywheel.records import (
     to_dict,
 )
 from flywheel.reviewing import Reviewing
+from flywheel.tracing import Tracing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +71,7 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel(Keeping, Looking, Reviewing):
+class Flywheel(Keeping, Looking, Reviewing, Tracing):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context
