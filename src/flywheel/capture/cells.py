@@ -1,8 +1,9 @@
 """One value in one cell of a table file, and back: so that what was exported comes back as it was.
 
 Text stands as it is unless it would be read as something else; then it is quoted as JSON text. Spreadsheets run cells
-that begin with = + - @ as formulas (OWASP, CSV injection): such a cell gets an apostrophe before it, unless it is a
-number.
+that begin with = + - @ as formulas, plain or full-width, some also after white space or a sign that nobody sees (OWASP,
+CSV injection): such a cell, and one that begins with a tab or a line's end, gets an apostrophe before it, unless it is
+a number. Reading takes that one apostrophe away again, so that nothing is lost.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 __all__ = ["guarded", "read_cell", "unguarded", "write_cell"]
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def write_cell(value: Any) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ FORMATS = ("csv", "jsonl", "label-studio")
 _COLUMNS = ("item_id", "input", "output", "suggestions", "why", "mode", "confidence", "context", "label", "by")
 _LONG = 60
 _LARGEST_CELL = 64 * 1024 * 1024
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
+_FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
+"""The same two as in `flywheel.capture.cells`, which exports use; a test holds them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +139,14 @@ def _text(value: Any) -> str:
 
 
 def _guarded(cell: str) -> str:
-    """A spreadsheet runs what begins with =, +, - or @; logged text must stay text."""
-    if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(cell):
-        return "'" + cell
-    return cell
+    """A spreadsheet runs what begins with =, +, - or @, plain or full-width, also after white space; text must stay
+    text (OWASP, CSV injection). The apostrophe is taken back when the file is read."""
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
 def _unguarded(cell: str) -> str:
     """Take back the quote that `_guarded` put: people copy answers from one column to the other."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@") else cell
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _read_csv(text: str) -> Iterator[RowRead | LabelProblem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from flywheel.server import act, bulk, health, ingest, otlp, proxy, read, reports, tracing
+from flywheel.server import act, bulk, datasets, health, ingest, otlp, proxy, read, reports, tracing
 from flywheel.server.routes import Routes
 
 __all__ = ["all_routes", "closing"]
@@ -13,7 +13,7 @@ __all__ = ["all_routes", "closing"]
 def all_routes() -> tuple[Routes, ...]:
     """Every group, in the order in which the description lists them."""
     taking = (ingest.routes, otlp.routes, bulk.routes, proxy.routes)
-    return (*taking, read.routes, tracing.routes, act.routes, reports.routes, health.routes)
+    return (*taking, read.routes, tracing.routes, datasets.routes, act.routes, reports.routes, health.routes)
 
 
 async def closing(app: FastAPI) -> None:

@@ -17,7 +17,7 @@ from nicegui.element import Element
 
 from flywheel.web import marks, pictures
 
-__all__ = ["drawn", "plain"]
+__all__ = ["drawn", "drawn_small", "plain"]
 
 _SHOWN = 1_200
 """So many characters of a text stand open; the rest is folded away …"""
@@ -26,6 +26,7 @@ _MOST = 100_000
 _ROWS, _COLUMNS, _TURNS, _FIELDS = 50, 12, 100, 60
 _BARS = 1_024
 _DEEP = 4
+_LINE = 120
 _PARTS = 1_500
 """At most so many parts of one value are drawn, each by itself; what is left is shown as one line of JSON."""
 _SPEAKERS = {"user", "human"}
@@ -34,6 +35,17 @@ _SPEAKERS = {"user", "human"}
 def drawn(value: Any) -> None:
     """Draw a logged value for what it is; long texts are folded, long tables cut, and both say how much there is."""
     _Drawing(_PARTS).draw(value, 0)
+
+
+def drawn_small(value: Any) -> None:
+    """The same in the room of a line: a small picture, or the beginning of what was said."""
+    picture = pictures.of_text(value) if isinstance(value, str) else pictures.of_numbers(value)
+    if picture is not None:
+        _picture(picture, "4rem")
+        return
+    turns = _turns(value)
+    said = turns[-1].get("content") if turns else value
+    marks.say(plain(said if isinstance(said, str) else _json(said, None))[:_LINE], "div", "fw-text")
 
 
 def plain(words: Any) -> str:
@@ -206,15 +218,16 @@ def _more(n: int, shown: int, what: str) -> None:
         )
 
 
-def _picture(picture: pictures.Picture) -> None:
-    """The picture at twelve rem, small ones with hard edges; below it the words for who cannot see it."""
+def _picture(picture: pictures.Picture, size: str = "12rem") -> None:
+    """The picture, a grid of few points with hard edges; below a large one the words for who cannot see it."""
     small = max(picture.width, picture.height) <= 128
     found = ui.element("img")
     found._props.update(src=picture.source, alt=picture.says)
     side = "height" if picture.height > picture.width else "width"
     sharp = "image-rendering:pixelated;" if small else ""
-    found.style(f"display:block;{side}:12rem;max-width:100%;{sharp}border:1px solid var(--line);border-radius:4px")
-    marks.say(picture.says, "p", "fw-dim fw-small")
+    found.style(f"display:block;{side}:{size};max-width:100%;{sharp}border:1px solid var(--line);border-radius:4px")
+    if size == "12rem":
+        marks.say(picture.says, "p", "fw-dim fw-small")
 
 
 def _vector(value: Sequence[Any]) -> None:
