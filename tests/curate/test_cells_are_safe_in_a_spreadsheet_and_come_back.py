@@ -102,6 +102,6 @@ def test_labels_that_look_like_formulas_come_back_from_a_labeling_file(
     item = ReviewItem(id="q1", interaction_id="i1", input=text, output=text, suggestions=(text,))
     path: Path = tmp_path_factory.mktemp("labels") / "q.csv"
     exchange.write_items([item], path, "csv")
-    with io.StringIO(path.read_text(encoding="utf-8"), newline="") as file:
+    with io.StringIO(path.read_bytes().decode(), newline="") as file:
         [row] = list(csv.DictReader(file))
     assert exchange.typed(row["output"], item) == text

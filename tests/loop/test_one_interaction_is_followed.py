@@ -119,7 +119,7 @@ def test_the_search_for_neighbours_is_bounded_and_says_so(spun: Any, tmp_path: P
         )],
         [[{"role": "user", "content": said}]
          for said in ("lost card", "my card is lost", "exchange rate", "rate of exchange")],
-        ["lost card", {"q": "lost card!"}, "exchange rate", ["exchange", "rate"]],
+        ["lost card", "a lost card", ["exchange", "rate"], [["exchange", "rates"]]],
         [None, None, 7, 7],
     ],
     ids=["vectors", "records", "records with prose", "chats", "of any kind", "scalars"],
@@ -129,6 +129,15 @@ def test_every_kind_of_input_has_neighbours(tmp_path: Path, inputs: list[Any]) -
         ids = [fw.log(input=value, output="x") for value in inputs]
         for place, partner in ((0, 1), (2, 3)):
             assert fw.neighbours(ids[place], k=1).found[0].interaction_id == ids[partner]
+
+
+def test_what_is_of_another_form_is_no_neighbour_and_changes_nothing(tmp_path: Path) -> None:
+    with wheel.open(tmp_path) as fw:
+        ids = [fw.log(input=value, output="x") for value in ([0.0, 1.0], [0.2, 1.0], [5.0, -4.0])]
+        before = fw.neighbours(ids[0]).found
+        for value in ("0.0 1.0", {"a": 0.0}, [0.0, 1.0, 2.0], [{"role": "user", "content": "0.0 1.0"}]):
+            fw.log(input=value, output="x")
+        assert fw.neighbours(ids[0]).found == before
 
 
 def test_the_datasets_it_entered_say_what_it_proves(spun: Any) -> None:

@@ -43,14 +43,15 @@ def add() -> None:
             _output(found)
         with ui.element("div").classes("fw-grid"):
             _later(view, "Did it fail?", lambda: _judged(view, found.id), lambda told: _belief(view, *told))
-            _feedback(feedback)
+            with ui.element("div"):
+                _feedback(feedback)
+                _context(found)
         _later(
             view, "What the versions answer", lambda: view.wheel.replays(found.id), lambda told: _replays(view, told)
         )
         entered = await view.ask(lambda: view.wheel.entered(found.id))
         _entered(view, found.id, *entered)
         _later(view, "Most alike", lambda: view.wheel.neighbours(found.id), lambda told: _neighbours(view, told))
-        _context(found)
 
 
 def _later(view: frame.View, title: str, ask: Callable[[], T], draw: Callable[[T], None]) -> None:
