@@ -28,7 +28,7 @@ TEXTS = st.one_of(st.text(), FORMULAS)
 def starts(cell: str) -> str:
     """The first sign that a spreadsheet would look at: white space and what nobody sees left out."""
     for sign in cell:
-        if not sign.isspace() and unicodedata.category(sign) not in ("Cc", "Cf", "Zs"):
+        if not sign.isspace() and unicodedata.category(sign) not in ("Cc", "Cf", "Zs", "Zl", "Zp"):
             return unicodedata.normalize("NFKC", sign)
     return ""
 
@@ -39,6 +39,8 @@ def starts(cell: str) -> str:
 @example(cell=" \t=cmd|'/C calc'!A0")
 @example(cell="\uff1d1+1")
 @example(cell="''-1")
+@example(cell="\x7f=")
+@example(cell="\ufe62cmd")
 def test_no_cell_begins_as_a_formula_and_each_comes_back(cell: str) -> None:
     safe = guarded(cell)
     is_number = safe == cell and isinstance(read_cell(cell), int | float)
@@ -84,12 +86,6 @@ def _deep(value: Any) -> Any:
     if isinstance(value, list):
         return [_deep(one) for one in value]
     return {_storable(name): _deep(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-@given(cell=TEXTS)
-def test_the_review_queue_s_files_follow_the_same_rule(cell: str) -> None:
-    assert exchange._guarded(cell) == guarded(cell)
-    assert exchange._unguarded(exchange._guarded(cell)) == cell
 
 
 @settings(max_examples=60, deadline=None)

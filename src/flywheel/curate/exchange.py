@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.errors import InvalidConfig, InvalidRecord, NotFound
+from flywheel.page.sheet import guarded, unguarded
 from flywheel.records import ReviewItem
 
 __all__ = ["LabelProblem", "LabelsRead", "RowRead", "label_studio_config", "read_labels", "typed", "write_items"]
@@ -23,9 +23,6 @@ FORMATS = ("csv", "jsonl", "label-studio")
 _COLUMNS = ("item_id", "input", "output", "suggestions", "why", "mode", "confidence", "context", "label", "by")
 _LONG = 60
 _LARGEST_CELL = 64 * 1024 * 1024
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
-_FORMULA = re.compile(r"'*(?:[\t\r\n]|[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
-"""The same two as in `flywheel.capture.cells`, which exports use; a test holds them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +102,11 @@ def typed(text: str, item: ReviewItem) -> Any:
     """
     answers = [answer for answer in (item.output, *item.suggestions) if answer is not None]
     if not any(not isinstance(answer, str) for answer in answers):
-        return _unguarded(text)
+        return unguarded(text)
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError:
-        return _unguarded(text)
+        return unguarded(text)
 
 
 def _refuse(constant: str) -> Any:
@@ -128,7 +125,7 @@ def _csv(items: Sequence[ReviewItem]) -> str:
         suggestions = " | ".join(_text(value) for value in item.suggestions)
         cells = (item.id, _text(item.input), _text(item.output), suggestions, item.why, item.mode or "")
         confidence = "" if item.confidence is None else f"{item.confidence:.4f}"
-        writer.writerow([_guarded(cell) for cell in (*cells, confidence, context, "", "")])
+        writer.writerow([guarded(cell) for cell in (*cells, confidence, context, "", "")])
     return out.getvalue()
 
 
@@ -136,17 +133,6 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def _guarded(cell: str) -> str:
-    """A spreadsheet runs what begins with =, +, - or @, plain or full-width, also after white space; text must stay
-    text (OWASP, CSV injection). The apostrophe is taken back when the file is read."""
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
-
-
-def _unguarded(cell: str) -> str:
-    """Take back the quote that `_guarded` put: people copy answers from one column to the other."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _read_csv(text: str) -> Iterator[RowRead | LabelProblem]:
