@@ -11,12 +11,12 @@ from starlette.responses import Response
 from flywheel.errors import FlywheelError
 from flywheel.server.datasets import attached
 from flywheel.web import frame, marks
-from flywheel.web.drawing import plain
+from flywheel.web.drawing import drawn_small, plain
 from flywheel.web.later import later
 
 __all__ = ["add"]
 
-_SHOWN = 20
+_SHOWN, _NAMED, _EXAMPLES = 20, 8, 25
 _FORMATS = (("jsonl", "JSON lines"), ("parquet", "Parquet"), ("csv", "CSV"))
 _ORIGINS = {
     "seed": "given at the start", "review": "labelled in review", "truth": "became known later",
@@ -137,10 +137,10 @@ def _came_from(view: frame.View, found: dict[str, Any]) -> list[tuple[Any, ...]]
 
 def _interactions(view: frame.View, ids: list[str]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = [
-        ("Interaction", (plain(one), view.path("/interactions", one))) for one in ids[:_SHOWN]
+        ("Interaction", (plain(one), view.path("/interactions", one))) for one in ids[:_NAMED]
     ]
-    if len(ids) > _SHOWN:
-        rows.append(("", f"and {len(ids) - _SHOWN:,} more"))
+    if len(ids) > _NAMED:
+        rows.append(("", f"and {len(ids) - _NAMED:,} more"))
     return rows
 
 
@@ -199,8 +199,9 @@ def _told(told: Any) -> None:
         with marks.block("Copies on record"):
             marks.table("Copies on record", ("Taken by, or lies at", "As", "Times", "Last"), rows, numbers=(2,))
     _sources(told)
-    for one in told.balance:
-        _balance(one)
+    with ui.element("div").classes("fw-grid"):
+        for one in told.balance:
+            _balance(one)
 
 
 def _stone(view: frame.View, stone: dict[str, Any]) -> None:
@@ -238,7 +239,9 @@ def _balance(one: Any) -> None:
             for name, part in zip(names, one.parts, strict=True)
         ]  # fmt: skip
         heads = (plain(one.field), "Examples", "Share", "Traffic", "Share of traffic", "Failures")
-        marks.table(where, heads, rows, numbers=(1, 2, 3, 4, 5))
+        with ui.element("details"):
+            marks.say("The numbers", "summary", "fw-dim fw-small").style("cursor:pointer")
+            marks.table(where, heads, rows, numbers=(1, 2, 3, 4, 5))
 
 
 def _gap(one: Any) -> str:
@@ -285,10 +288,23 @@ def _examples(view: frame.View, found: Any) -> None:
     if not found.examples:
         return
     rows = [
-        ((plain(marks.brief(one.input, 90)), view.path("/interactions", one.interaction_id)) if one.interaction_id
-         else plain(marks.brief(one.input, 90)), plain(marks.brief(one.label, 60)),
+        (_input(view, one), plain(marks.brief(one.label, 60)), "yes" if one.failure else "",
          _ORIGINS.get(one.origin, one.origin), plain(one.by or "–"))
-        for one in found.examples[:100]
+        for one in found.examples[:_EXAMPLES]
     ]  # fmt: skip
     with marks.block("Examples", f"The first {len(rows):,} of {len(found.examples):,}."):
-        marks.table("Examples", ("Input", "Label", "Source", "By"), rows)
+        marks.table("Examples", ("Input", "Label", "Had failed", "Source", "By"), rows)
+
+
+def _input(view: frame.View, one: Any) -> Any:
+    href = view.path("/interactions", one.interaction_id) if one.interaction_id else None
+    if not isinstance(one.input, list | tuple | dict):
+        words = plain(marks.brief(one.input, 120))
+        return (words, href) if href else words
+
+    def shown() -> None:
+        drawn_small(one.input)
+        if href:
+            marks.link(plain(one.interaction_id), href)
+
+    return shown
