@@ -162,6 +162,15 @@ def _right(right: bool | None) -> Callable[[], None]:
     return shown
 
 
+def _wide(words: str) -> Callable[[], None]:
+    """A cell that keeps a readable width on a phone, where the table scrolls."""
+
+    def shown() -> None:
+        marks.say(words).style("display:inline-block;min-width:10rem")
+
+    return shown
+
+
 def _replays(view: frame.View, told: list[Any]) -> None:
     if not told:
         marks.say("There is no champion yet, and no candidate was replayed on it.", "p")
@@ -169,7 +178,7 @@ def _replays(view: frame.View, told: list[Any]) -> None:
     rows = [
         (plain(one.version), (f"spin {one.spin}", view.path("/spins", one.spin)) if one.spin else "now",
          one.role.removesuffix(" now"), "–" if one.how == "not kept" else plain(marks.brief(one.output, 90)),
-         marks.percent(one.confidence), _right(one.right), _HOW[one.how], one.decision or "")
+         marks.percent(one.confidence), _right(one.right), _wide(_HOW[one.how]), one.decision or "")
         for one in told
     ]  # fmt: skip
     heads = ("Version", "In", "As", "Answer", "Confidence", "Is", "Answered", "Verdict")
@@ -185,7 +194,7 @@ def _entered(view: frame.View, id: str, entries: list[Any], older: int) -> None:
             ((one.dataset[:12], view.path("/data", one.dataset)),
              (f"spin {one.spin}", view.path("/spins", one.spin)) if one.spin else "–",
              plain(marks.brief(one.label, 60)), plain(f"{one.origin}{f', {one.by}' if one.by else ''}"),
-             _PROVES[one.proves], one.fold + 1)
+             _wide(_PROVES[one.proves]), one.fold + 1)
             for one in entries
         ]  # fmt: skip
         marks.table("Datasets", ("Dataset", "Made by", "Label", "From", "It is there", "Fold"), rows, numbers=(5,))
@@ -214,6 +223,6 @@ def _input(view: frame.View, one: Any) -> Any:
 
     def shown() -> None:
         drawn_small(one.input)
-        marks.link(plain(one.interaction_id), href)
+        marks.link(plain(one.interaction_id), href).style("display:inline-block;min-width:7rem")
 
     return shown
