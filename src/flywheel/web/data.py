@@ -305,6 +305,6 @@ def _input(view: frame.View, one: Any) -> Any:
     def shown() -> None:
         drawn_small(one.input)
         if href:
-            marks.link(plain(one.interaction_id), href)
+            marks.link(plain(one.interaction_id), href).style("display:inline-block;min-width:7rem")
 
     return shown
