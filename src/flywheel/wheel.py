@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from flywheel import config as settings
 from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
+from flywheel.handing import Handing
 from flywheel.keeping import Keeping
 from flywheel.looking import Looking
 from flywheel.loop.decide import close_modes
@@ -31,6 +32,7 @@ from flywheel.records import (
     to_dict,
 )
 from flywheel.reviewing import Reviewing
+from flywheel.tracing import Tracing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +73,7 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel(Keeping, Looking, Reviewing):
+class Flywheel(Keeping, Looking, Reviewing, Tracing, Handing):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context
@@ -383,15 +385,22 @@ class Flywheel(Keeping, Looking, Reviewing):
         return found
 
     def lineage(self, id: str) -> dict[str, Any]:
-        """From an interaction to the datasets and releases it entered, or from a dataset back to its interactions."""
+        """From an interaction to the datasets and releases it entered; of a dataset, or a version, where it came from.
+
+        `id` is an interaction's id, a dataset's hash (or six signs of its beginning), or a version.
+        """
         from flywheel.curate import made_from, used_in
+        from flywheel.curate.lineage import trained_from
 
         matches = [known.hash for known in self.datasets() if len(id) >= 6 and known.hash.startswith(id)]
         if len(matches) == 1:
             return made_from(self._store.state, matches[0])
-        if not self._store.log.interactions([id]):
-            raise NotFound(f"{id!r} is no interaction of the log, and no one dataset begins with it")
-        return used_in(self._store.state, id)
+        if self._store.log.interactions([id]):
+            return used_in(self._store.state, id)
+        found = trained_from(self._store.state, id)
+        if found is None:
+            raise NotFound(f"{id!r} is no interaction of the log and no version, and no one dataset begins with it")
+        return found
 
     # --- releases ---
 

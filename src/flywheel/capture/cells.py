@@ -1,21 +1,18 @@
 """One value in one cell of a table file, and back: so that what was exported comes back as it was.
 
-Text stands as it is unless it would be read as something else; then it is quoted as JSON text. Spreadsheets run cells
-that begin with = + - @ as formulas (OWASP, CSV injection): such a cell gets an apostrophe before it, unless it is a
-number.
+Text stands as it is unless it would be read as something else; then it is quoted as JSON text. What a spreadsheet
+would run is guarded against that: see `flywheel.page.sheet`.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["guarded", "read_cell", "unguarded", "write_cell"]
+from flywheel.page.sheet import NUMBER, guarded, unguarded
 
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+__all__ = ["guarded", "read_cell", "unguarded", "write_cell"]
 
 
 def write_cell(value: Any) -> str:
@@ -47,7 +44,7 @@ def read_cell(cell: str) -> Any:
         return None
     if cell in ("true", "false"):
         return cell == "true"
-    if _NUMBER.fullmatch(cell):
+    if NUMBER.fullmatch(cell):
         return json.loads(cell) if abs(float(cell)) < 1e300 else cell
     if cell[0] in '[{"':
         try:
@@ -59,17 +56,3 @@ def read_cell(cell: str) -> Any:
 
 def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
-
-
-def guarded(cell: str) -> str:
-    """Put an apostrophe before what a spreadsheet would run as a formula.
-
-    >>> guarded("=HYPERLINK(A1)"), guarded("-5.3"), guarded("-x")
-    ("'=HYPERLINK(A1)", '-5.3', "'-x")
-    """
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
-
-
-def unguarded(cell: str) -> str:
-    """Take that apostrophe away again."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

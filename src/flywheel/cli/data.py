@@ -10,9 +10,11 @@ import typer
 
 from flywheel.cli.door import Door, Folder, Json, opened
 from flywheel.cli.text import ago, bar, percent, short
+from flywheel.errors import InvalidConfig
 
 if TYPE_CHECKING:
     from flywheel.cli.screen import Screen
+    from flywheel.loop.balancing import Provenance
     from flywheel.records import Dataset
 
 __all__ = ["datasets", "lineage"]
@@ -23,6 +25,9 @@ def datasets(
         str | None, typer.Argument(help="Show one dataset: its hash, or the beginning of it.", metavar="HASH")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many examples of it to show.")] = 10,
+    made_of: Annotated[
+        bool, typer.Option("--made-of", help="Its label sources, whom it shows beside the traffic, copies on record.")
+    ] = False,
     folder: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -34,9 +39,17 @@ def datasets(
     Examples:
       flywheel datasets
       flywheel datasets 3f2a
+      flywheel datasets 3f2a --made-of
       flywheel datasets 3f2a --json > dataset.json
     """
     with opened(folder, as_json) as door:
+        if made_of and hash is None:
+            raise InvalidConfig("--made-of is about one dataset. Name it: flywheel datasets HASH --made-of")
+        if hash is not None and made_of:
+            told = door.wheel.provenance(hash)
+            if not door.json(told):
+                _made_of(door, told)
+            return
         if hash is not None:
             one = door.wheel.dataset(hash)
             if not door.json(one):
@@ -89,6 +102,35 @@ def _show(door: Door, found: Dataset, limit: int) -> None:
         )
 
 
+def _made_of(door: Door, told: Provenance) -> None:
+    screen = door.screen
+    screen.parts((f"dataset {told.dataset[:12]}", "bold"), f"   spin {told.spin}, {told.examples:,} examples")
+    screen.heading("Where its labels come from")
+    screen.table(
+        ["from", "by", ">examples", ">share", ">others agree"],
+        [
+            [one.origin, short(one.by, 40), f"{one.examples:,}", percent(one.share),
+             f"{percent(one.agrees.estimate, 0)} of {one.agrees.n}" if one.agrees else None]
+            for one in told.sources
+        ],
+    )  # fmt: skip
+    for field in told.balance:
+        name = "Labels beside answers" if field.kind == "label" else f"{field.kind} {field.field}"
+        screen.heading(f"{name}, beside {field.traffic:,} interactions")
+        screen.table(
+            ["value", ">examples", ">share", ">of the traffic"],
+            [
+                [short(one.value, 40), f"{one.examples:,}", percent(one.share), percent(one.traffic_share)]
+                for one in field.parts
+            ],
+        )
+    if told.copies:
+        screen.heading("Copies on record")
+        for copy in told.copies:
+            where = f"downloaded as {copy['format']} by {copy['by']}" if "by" in copy else copy["path"]
+            screen.line(f"  {copy['at']}   {short(where, 120)}")
+
+
 def _counts(screen: Screen, values: Counter[str], total: int) -> None:
     top = values.most_common(12)
     screen.table(
@@ -100,18 +142,20 @@ def _counts(screen: Screen, values: Counter[str], total: int) -> None:
 
 
 def lineage(
-    id: Annotated[str, typer.Argument(help="An interaction's id, or a dataset's hash.")],
+    id: Annotated[str, typer.Argument(help="An interaction's id, a dataset's hash, or a version.")],
     folder: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Follow an interaction to its datasets, or a dataset back.
+    """Follow an interaction to its datasets, or a dataset or a version back.
 
-    From an interaction to the datasets and releases it entered, and from a dataset back to where it came from.
+    From an interaction to the datasets and releases it entered; from a dataset to what it was made of and became;
+    from a version back to its dataset and the interactions in it.
 
     \b
     Examples:
       flywheel lineage 0197a…
-      flywheel lineage 3f2a --json
+      flywheel lineage v4
+      flywheel lineage 3f2a41 --json
     """
     with opened(folder, as_json) as door:
         found = door.wheel.lineage(id)

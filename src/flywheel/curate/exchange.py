@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flywheel.errors import InvalidConfig, InvalidRecord, NotFound
+from flywheel.page.sheet import guarded, unguarded
 from flywheel.records import ReviewItem
 
 __all__ = ["LabelProblem", "LabelsRead", "RowRead", "label_studio_config", "read_labels", "typed", "write_items"]
@@ -101,11 +102,11 @@ def typed(text: str, item: ReviewItem) -> Any:
     """
     answers = [answer for answer in (item.output, *item.suggestions) if answer is not None]
     if not any(not isinstance(answer, str) for answer in answers):
-        return _unguarded(text)
+        return unguarded(text)
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError:
-        return _unguarded(text)
+        return unguarded(text)
 
 
 def _refuse(constant: str) -> Any:
@@ -124,7 +125,7 @@ def _csv(items: Sequence[ReviewItem]) -> str:
         suggestions = " | ".join(_text(value) for value in item.suggestions)
         cells = (item.id, _text(item.input), _text(item.output), suggestions, item.why, item.mode or "")
         confidence = "" if item.confidence is None else f"{item.confidence:.4f}"
-        writer.writerow([_guarded(cell) for cell in (*cells, confidence, context, "", "")])
+        writer.writerow([guarded(cell) for cell in (*cells, confidence, context, "", "")])
     return out.getvalue()
 
 
@@ -132,26 +133,6 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def _guarded(cell: str) -> str:
-    """A spreadsheet runs what begins with =, +, - or @; logged text must stay text."""
-    if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(cell):
-        return "'" + cell
-    return cell
-
-
-def _unguarded(cell: str) -> str:
-    """Take back the quote that `_guarded` put: people copy answers from one column to the other."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in ("=", "+", "-", "@") else cell
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _read_csv(text: str) -> Iterator[RowRead | LabelProblem]:

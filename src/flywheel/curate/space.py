@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["place", "surroundings"]
+__all__ = ["likeness_to_first", "place", "surroundings"]
 
 _TABULAR = 32
 """A vector with fewer numbers is a row of features, each with a scale of its own; a longer one has one scale."""
@@ -39,6 +39,13 @@ def surroundings(inputs: Sequence[Any], weights: NDArray[np.float64]) -> NDArray
         alike *= weights[None, :]
         found[rows] = np.partition(alike, n - kept, axis=1)[:, n - kept :].mean(axis=1)
     return found
+
+
+def likeness_to_first(inputs: Sequence[Any]) -> NDArray[np.float64]:
+    """How alike each other input is to the first, 0 to 1, as `surroundings` has it. O(n)."""
+    points = place(inputs)
+    likeness = _by_words if hasattr(points, "tocsr") else _by_distance(points)
+    return np.asarray(likeness(points, np.array([0]))[0][1:], dtype=np.float64)
 
 
 def _by_words(points: Any, rows: NDArray[np.int64]) -> NDArray[np.float64]:

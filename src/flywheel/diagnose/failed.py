@@ -17,7 +17,7 @@ from flywheel.records import Evidence, Failure, Interaction
 if TYPE_CHECKING:
     from flywheel.ports import Task
 
-__all__ = ["failures"]
+__all__ = ["failures", "sentence"]
 
 _GOLDEN = 0.6180339887498949
 """Shifts the permanent random numbers from seed to seed, evenly over [0, 1)."""
@@ -94,7 +94,7 @@ def _failure(seen: Interaction, row: dict[str, Any], calibration: Calibration | 
     names = [name for name in row if name not in KEYS and name != "p_failure"]
     parts = contributions(row, calibration, names)
     evidence = [
-        Evidence(name, _sentence(name, row[name]), round(weight, 4))
+        Evidence(name, sentence(name, row[name]), round(weight, 4))
         for name, weight in parts.items()
         if name != "label_right" and weight > 0.05 and row[name]
     ]
@@ -112,7 +112,8 @@ def _failure(seen: Interaction, row: dict[str, Any], calibration: Calibration | 
     )
 
 
-def _sentence(name: str, value: float) -> str:
+def sentence(name: str, value: float) -> str:
+    """One sign of failure in words."""
     if name == "doubt":
         return f"the model itself was only {1.0 - value:.0%} confident"
     return _SENTENCES.get(name, f"the detector {name!r} saw it (strength {value:.2f})")

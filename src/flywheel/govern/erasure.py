@@ -287,6 +287,13 @@ class Erasure:
         for entry in self._state.get("exports") or []:
             if "://" in entry["path"]:
                 request.files[entry["path"]] = "out of reach: erase it there"
+        shutil.rmtree(self._root / "outgoing", ignore_errors=True)  # a download that a kill left half written
+        for entry in self._state.get("downloads") or []:
+            if entry["dataset"] in request.datasets:
+                shown = f"dataset {entry['dataset'][:12]}, downloaded as {entry['format']} by {entry['by']}"
+                shown = "(a download whose name holds it)" if terms.within(shown) else shown
+                often = f"{entry['times']} times, last at {entry['at']}"
+                request.files[shown] = f"out of reach: downloaded {often}; ask for its deletion"
         if models:
             self._remove_models(request)
         self._desk.write(request)

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from flywheel.server import act, bulk, health, ingest, labeling, look, otlp, proxy, read, reports, turn
+from flywheel.server import (
+    act,
+    bulk,
+    datasets,
+    health,
+    ingest,
+    labeling,
+    look,
+    otlp,
+    proxy,
+    read,
+    reports,
+    tracing,
+    turn,
+)
 from flywheel.server.routes import Routes
 
 __all__ = ["all_routes", "closing"]
@@ -13,7 +27,8 @@ __all__ = ["all_routes", "closing"]
 def all_routes() -> tuple[Routes, ...]:
     """Every group, in the order in which the description lists them."""
     taking = (ingest.routes, otlp.routes, bulk.routes, proxy.routes)
-    looking, acting = (read.routes, look.routes), (act.routes, labeling.routes, turn.routes)
+    looking = (read.routes, look.routes, tracing.routes, datasets.routes)
+    acting = (act.routes, labeling.routes, turn.routes)
     return (*taking, *looking, *acting, reports.routes, health.routes)
 
 

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from flywheel.diagnose.first import Fix
 from flywheel.records import Dataset, Evidence, Interaction, to_dict
-from flywheel.server.pages import After, Limit, Page, page_of, shown
+from flywheel.server.pages import Limit, Page, shown
 from flywheel.server.routes import Routes
 from flywheel.server.schemas import PROBLEMS
 
@@ -63,23 +63,8 @@ async def fix_first(request: Request, limit: Limit = 20) -> Response:
     return shown(await queue.run(lambda: wheel.fix_first(limit)))
 
 
-@routes.get("/v1/datasets", scope="read", summary="Datasets", response_model=Page[Dataset], responses=PROBLEMS)
-async def datasets(request: Request, after: After = "", limit: Limit = 100) -> Response:
-    """Every dataset, the oldest first, without its examples."""
-    wheel, queue = request.state.access.wheel, request.app.state.queue
-    found = await queue.run(wheel.datasets)
-    return page_of(found, lambda dataset: str(dataset.hash), after, limit)
-
-
-@routes.get("/v1/datasets/{hash}", scope="read", summary="One dataset", response_model=Dataset, responses=PROBLEMS)
-async def dataset(request: Request, hash: _Id) -> Response:
+@routes.get("/v1/datasets/{id}", scope="read", summary="One dataset", response_model=Dataset, responses=PROBLEMS)
+async def dataset(request: Request, id: _Id) -> Response:
     """A dataset with its examples, by its hash or the beginning of it."""
     wheel, queue = request.state.access.wheel, request.app.state.queue
-    return JSONResponse(to_dict(await queue.run(lambda: wheel.dataset(hash))))
-
-
-@routes.get("/v1/lineage/{id}", scope="read", summary="Lineage", response_model=dict[str, Any], responses=PROBLEMS)
-async def lineage(request: Request, id: _Id) -> Response:
-    """From an interaction to the datasets and releases it entered, or from a dataset back to its interactions."""
-    wheel, queue = request.state.access.wheel, request.app.state.queue
-    return JSONResponse(to_dict(await queue.run(lambda: wheel.lineage(id))))
+    return JSONResponse(to_dict(await queue.run(lambda: wheel.dataset(id))))

@@ -295,6 +295,12 @@ class Log:
                     found[key] = cast(Interaction, codec.as_record(codec.INTERACTION, body))
         return {key: found[key] for key in ids if key in found}
 
+    def place(self, id: str) -> int | None:
+        """The sequence number of an interaction, None where there is no such. O(log n)."""
+        question = sa.select(facts.c.seq).where(facts.c.kind == codec.INTERACTION, facts.c.id == id)
+        with self._database.read() as connection:
+            return connection.scalar(question)
+
     def feedback_of(self, interaction_ids: Sequence[str], *, withdrawn: bool = False) -> list[Feedback]:
         """What has been said about these interactions and holds, in the order it came.
 

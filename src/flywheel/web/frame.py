@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from nicegui import ui
+from nicegui import core, ui
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
-from flywheel.errors import FlywheelError, Forbidden, NotFound
+from flywheel.errors import FlywheelError, Forbidden, NotFound, Retryable
 from flywheel.web import entry, marks
 from flywheel.web.style import CSS
 
-__all__ = ["PLACES", "View", "page", "scopes"]
+__all__ = ["PLACES", "View", "action", "page", "scopes"]
 
 T = TypeVar("T")
 PLACES = (
@@ -81,9 +82,7 @@ def page(path: str, *, title: str, scope: str = "read") -> Callable[[Callable[..
                 access = await entry.admit(request, scope)
             except FlywheelError as problem:
                 return entry.denied(request, problem)
-            named = request.scope.get("flywheel")
-            base = f"/flywheels/{named}" if named else ""
-            view = View(access.wheel, access.flywheel, access.scopes, access.key or "dashboard", base, request)
+            view = _view(access, request)
             _dress(view, path, title)
             with ui.element("main").classes("fw-main").props("id=main tabindex=-1"):
                 try:
@@ -101,6 +100,36 @@ def page(path: str, *, title: str, scope: str = "read") -> Callable[[Callable[..
         ui.page(path, title=f"{title} · Flywheel", response_timeout=60.0)(shown)
 
     return add
+
+
+def action(path: str, *, scope: str) -> Callable[[Callable[..., Awaitable[Response]]], None]:
+    """Register what a form on a page sends to, by POST: behind the same door as the pages, but no page itself.
+
+    Its function gets a `View`, the path's parameters and the query's as text, and returns the answer.
+    """
+    _scopes[path] = scope
+
+    def add(do: Callable[..., Awaitable[Response]]) -> None:
+        async def answered(request: Request) -> Response:
+            try:
+                access = await entry.admit(request, scope)
+            except FlywheelError as problem:
+                return entry.denied(request, problem)
+            try:
+                return await do(_view(access, request), **{**request.query_params, **request.path_params})
+            except FlywheelError as problem:
+                status = 404 if isinstance(problem, NotFound) else 503 if isinstance(problem, Retryable) else 422
+                return PlainTextResponse(str(problem), status)
+
+        core.app.add_route(path, answered, methods=["POST"], include_in_schema=False)
+
+    return add
+
+
+def _view(access: Any, request: Request) -> View:
+    named = request.scope.get("flywheel")
+    base = f"/flywheels/{named}" if named else ""
+    return View(access.wheel, access.flywheel, access.scopes, access.key or "dashboard", base, request)
 
 
 def _dress(view: View, path: str, title: str) -> None:
