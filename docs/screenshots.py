@@ -74,8 +74,8 @@ def places(fw: Any) -> dict[str, str]:
     done = next(spin for spin in reversed(spins) if spin.verdict and spin.verdict.decision == "promote")
     failure = fw.failures(limit=1, mode=modes[0].id) or fw.failures(limit=1)
     found = {
-        "sign-in": "/sign-in", "wheel": "/", "live": "/live?show=all", "modes": "/modes", "mode": f"/modes/{modes[0].id}",
-        "interaction": f"/interactions/{failure[0].interaction_id}", "review": "/review",
+        "sign-in": "/sign-in", "wheel": "/", "live": "/live?show=all", "modes": "/modes",
+        "mode": f"/modes/{modes[0].id}", "interaction": f"/interactions/{failure[0].interaction_id}", "review": "/review",
         "disagreements": "/review?show=disagreements", "health": f"/health?spin={done.number}", "spins": "/spins",
         "spin": f"/spins/{done.number}", "releases": "/releases",
         "comparison": f"/releases?left={versions[0]}&right={versions[-1]}", "data": "/data",
