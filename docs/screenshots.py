@@ -75,9 +75,9 @@ def places(fw: Any) -> dict[str, str]:
     failure = fw.failures(limit=1, mode=modes[0].id) or fw.failures(limit=1)
     found = {
         "sign-in": "/sign-in", "wheel": "/", "live": "/live?show=all", "modes": "/modes",
-        "mode": f"/modes/{modes[0].id}", "interaction": f"/interactions/{failure[0].interaction_id}", "review": "/review",
-        "disagreements": "/review?show=disagreements", "health": f"/health?spin={done.number}", "spins": "/spins",
-        "spin": f"/spins/{done.number}", "releases": "/releases",
+        "mode": f"/modes/{modes[0].id}", "interaction": f"/interactions/{failure[0].interaction_id}",
+        "review": "/review", "disagreements": "/review?show=disagreements", "health": f"/health?spin={done.number}",
+        "spins": "/spins", "spin": f"/spins/{done.number}", "releases": "/releases",
         "comparison": f"/releases?left={versions[0]}&right={versions[-1]}", "data": "/data",
         "dataset": f"/data/{done.dataset}", "reports": "/reports", "report-form": "/report-form",
         "not-found": "/spins/999",

@@ -14,9 +14,12 @@ from flywheel import config as settings
 from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.keeping import Keeping
-from flywheel.looking import Looking
 from flywheel.loop.decide import close_modes
+<<<<<<< HEAD
 from flywheel.loop.learn import withdraw_labels
+=======
+from flywheel.loop.turning import telling
+>>>>>>> 43494d3 (Spins: progress that every page and process sees; releases: two versions compared; health: metrics in their usual bands; reports: what became of each)
 from flywheel.records import (
     Dataset,
     Failure,
@@ -31,6 +34,7 @@ from flywheel.records import (
     to_dict,
 )
 from flywheel.reviewing import Reviewing
+from flywheel.showing import Showing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +75,7 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel(Keeping, Looking, Reviewing):
+class Flywheel(Keeping, Showing, Reviewing):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context
@@ -218,11 +222,11 @@ class Flywheel(Keeping, Looking, Reviewing):
         if labeler is not None:
             ready = labeler if hasattr(labeler, "label") else plugins.create("labelers", "function", function=labeler)
             labelers.append(ready)  # type: ignore[arg-type]
-        with self._store.lock("spin"):
+        with self._store.lock("spin"), telling(self._store, on_step) as listen:
             spins = self.spins()
             if not spins or spins[-1].state == "done":  # never under the hands of a spin that has begun
                 self._retention.apply(now)
-            shop = self._workshop(labelers, progress, on_step)
+            shop = self._workshop(labelers, progress, listen)
             turned = loop.turn(shop, loop.begin(shop, budget=budget, at=now, seed=seed), now)
         if turned.state == "done" and self.reports():
             self.tell_reporters(at=now)  # what was fixed; whom no webhook reaches waits in `reporters_to_tell`
@@ -358,6 +362,7 @@ class Flywheel(Keeping, Looking, Reviewing):
             "waiting": len(state.items(status="waiting")),
             "modes": to_dict(self.modes()),
             "spins": to_dict(spins),
+            "turning": to_dict(self.turning()),
             "receipt": receipts[-1].line if receipts else None,
             "metrics": self._days(30),
             "problems": [check["line"] for check in self.doctor() if not check["ok"]],

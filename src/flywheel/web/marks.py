@@ -15,14 +15,17 @@ from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
 __all__ = [
-    "BAD", "BAND", "GOOD", "NEUTRAL", "NEW", "WARN", "Text", "ago", "badge", "bars", "block", "brief", "button",
-    "chart", "code", "empty", "error", "figure", "interval", "line", "link", "meter", "number", "percent", "reading",
-    "table", "say", "when", "whiskers",
+    "BAD", "BAND", "GOOD", "GREY", "LEGEND", "NEUTRAL", "NEW", "WARN", "Text", "ago", "badge", "bars", "block", "brief",
+    "button", "chart", "code", "empty", "error", "figure", "interval", "line", "link", "meter", "number", "percent",
+    "reading", "table", "say", "when", "whiskers",
 ]  # fmt: skip
 
 NEUTRAL, GOOD, BAD, WARN, NEW, BAND = "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9"
 """Okabe and Ito's colours: what is measured, better, worse, waiting, new, and the interval around it."""
-_GREY = "#7d8590"
+GREY = "#7d8590"
+"""What is before, elsewhere, or an axis."""
+LEGEND = {"top": 0, "right": 8, "itemWidth": 12, "itemHeight": 8, "textStyle": {"color": GREY, "fontSize": 11}}
+"""Where a chart draws two things."""
 _STATES = {
     "good": ("fixed", "promote", "pass", "done", "champion", "ok", "labelled", "closed"),
     "bad": ("reopened", "reject", "fail", "alarm", "error"),
@@ -247,8 +250,8 @@ def line(
         {"type": "line", "name": name, "data": list(y), "symbolSize": 5, "color": colour, "lineStyle": {"width": 2}}
     ]
     if marked:
-        lines = [{"xAxis": at, "label": {"formatter": words, "color": _GREY, "fontSize": 11}} for at, words in marked]
-        series[0]["markLine"] = {"symbol": "none", "silent": True, "data": lines, "lineStyle": {"color": _GREY}}
+        lines = [{"xAxis": at, "label": {"formatter": words, "color": GREY, "fontSize": 11}} for at, words in marked]
+        series[0]["markLine"] = {"symbol": "none", "silent": True, "data": lines, "lineStyle": {"color": GREY}}
     if low is not None and high is not None:
         wide = [None if a is None or b is None else b - a for a, b in zip(low, high, strict=True)]
         quiet = {"type": "line", "symbol": "none", "lineStyle": {"opacity": 0}, "stack": "band", "silent": True,
@@ -283,7 +286,7 @@ def whiskers(
     }  # fmt: skip
     if marked is not None:
         points["markLine"] = {"symbol": "none", "silent": True, "label": {"show": False}, "data": [{"xAxis": marked}],
-                              "lineStyle": {"color": _GREY, "type": "dashed"}}  # fmt: skip
+                              "lineStyle": {"color": GREY, "type": "dashed"}}  # fmt: skip
     spans: list[Any] = ["-"] * len(y)
     for place, v, a, b in known:
         spans[place] = [a, v, v, v, b]
@@ -300,14 +303,14 @@ def whiskers(
 
 
 def _options(x: Sequence[Any], series: list[dict[str, Any]], unit: str) -> dict[str, Any]:
-    axis = {"axisLabel": {"color": _GREY}, "axisLine": {"lineStyle": {"color": _GREY}}}
+    axis = {"axisLabel": {"color": GREY}, "axisLine": {"lineStyle": {"color": GREY}}}
     zero = any(one["type"] == "bar" for one in series)
     return {
         "animation": False, "grid": {"left": 8, "right": 16, "top": 28, "bottom": 4, "containLabel": True},
         "tooltip": {"trigger": "axis", "renderMode": "richText"},
         "xAxis": {"type": "category", "data": [str(one) for one in x], **axis},
         "yAxis": {"type": "value", "scale": not zero, "name": unit,
-                  "nameTextStyle": {"color": _GREY, "align": "left"}, "splitNumber": 4,
+                  "nameTextStyle": {"color": GREY, "align": "left"}, "splitNumber": 4,
                   "splitLine": {"lineStyle": {"color": "rgba(138,145,155,0.2)"}}, **axis},
         "series": series,
     }  # fmt: skip
