@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from flywheel.errors import InvalidConfig
 from flywheel.observe.levels import biweight, levels, measure
 
-__all__ = ["Usual", "usual"]
+__all__ = ["METRICS", "Usual", "usual"]
 
+METRICS = (
+    "volume", "errors", "failures", "negative", "feedback", "confidence", "latency_p50", "latency_p95", "sentiment",
+)  # fmt: skip
+"""What can be asked for."""
 _FEWEST = 4
 _PAST_DAYS = 42
 _WEEKS = 21
@@ -44,7 +49,8 @@ def usual(rows: Iterable[Mapping[str, Any]], name: str, *, last: int = 168, zone
 
     `rows` are those of `metrics("hour")`. The same hours are those of the same weekday where there are three weeks, else
     those of every day, of the six weeks before. The band is a 95 % prediction interval around their biweight location,
-    from their biweight scale and Student's t; it stays within what the metric can be. O(last × days).
+    from their biweight scale and Student's t; it stays within what the metric can be. Raises `InvalidConfig` for a name
+    that is none of `METRICS`. O(last × days).
 
     >>> from datetime import UTC, timedelta
     >>> rows = [{"at": datetime(2026, 1, 5, 9, tzinfo=UTC) + timedelta(days=d), "volume": v}
@@ -52,6 +58,8 @@ def usual(rows: Iterable[Mapping[str, Any]], name: str, *, last: int = 168, zone
     >>> [(one.value, one.outside) for one in usual(rows, "volume")][-2:]
     [(101.0, False), (300.0, True)]
     """
+    if name not in METRICS:
+        raise InvalidConfig(f"there is no metric {name!r}. There are {', '.join(METRICS)}")
     seen = levels(rows, name, zone=zone, hourly=True)
     if not seen.values.size:
         return []
