@@ -118,7 +118,8 @@ def take(address: str, pages: dict[str, str], asked: argparse.Namespace) -> None
                 looking.add_cookies([{"name": "flywheel_theme", "value": theme, "url": address}])
                 for name, path in pages.items():
                     page = looking.new_page()
-                    page.goto(f"{address}{path}", wait_until="networkidle")
+                    page.goto(f"{address}{path}", wait_until="networkidle", timeout=120_000)
+                    page.locator(".fw-reading").wait_for(state="detached", timeout=120_000)
                     page.wait_for_timeout(500)  # charts draw when their place on the page is known
                     page.screenshot(path=asked.into / f"{name}-{theme}-{width}.png", full_page=True)
                     if asked.wheel and (name, theme, width) == ("wheel", "light", "wide"):

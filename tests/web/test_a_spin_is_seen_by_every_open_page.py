@@ -23,7 +23,7 @@ def test_every_tab_sees_the_step_whoever_began_the_spin(
         first, second = browser.new_page(), browser.new_page()
         for page in (first, second):
             page.goto(f"{address}/spins")
-            page.get_by_role("button", name="Start a spin").wait_for(timeout=15_000)
+            page.get_by_role("button", name="Start a spin").wait_for(timeout=60_000)
         there, go_on = threading.Event(), threading.Event()
 
         def hold(step: str, what: str) -> None:
@@ -35,14 +35,14 @@ def test_every_tab_sees_the_step_whoever_began_the_spin(
         running.start()
         assert there.wait(60)
         for page in (first, second):
-            page.locator("[aria-current=step]").wait_for(timeout=15_000)
+            page.locator("[aria-current=step]").wait_for(timeout=60_000)
         first.reload()
-        first.locator("[aria-current=step]").wait_for(timeout=15_000)
+        first.locator("[aria-current=step]").wait_for(timeout=60_000)
         assert "It is at the step" in first.locator("main").inner_text()
         go_on.set()
         running.join(60)
         for page in (first, second):
-            page.get_by_text("Spin 1 is done").wait_for(timeout=15_000)
+            page.get_by_text("Spin 1 is done").wait_for(timeout=60_000)
             page.close()
 
 
@@ -53,8 +53,8 @@ def test_a_page_starts_a_spin_and_a_second_is_told_why_it_cannot(
         address = serving(fw)
         page = browser.new_page()
         page.goto(f"{address}/spins")
-        page.get_by_role("button", name="Start a spin").click(timeout=15_000)
-        page.get_by_role("alert").first.wait_for(timeout=15_000)  # nothing to learn from: it says so and what to do
+        page.get_by_role("button", name="Start a spin").click(timeout=60_000)
+        page.get_by_role("alert").first.wait_for(timeout=60_000)  # nothing to learn from: it says so and what to do
         other = browser.new_page()
         other.goto(f"{address}/spins")
         assert "seed" in other.get_by_role("alert").first.inner_text()

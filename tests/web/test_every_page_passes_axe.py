@@ -31,6 +31,12 @@ RUN = """async () => {
 WIDER = "all => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.ariaLabel)"
 
 
+def opened(page: Any, address: str) -> None:
+    """Go there, and wait until everything has been read."""
+    page.goto(address, wait_until="networkidle", timeout=120_000)
+    page.locator(".fw-reading").wait_for(state="detached", timeout=120_000)
+
+
 @pytest.fixture(scope="module")
 def spun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two spins, one of which proved a model; a third waits for labels; one report."""
@@ -67,7 +73,7 @@ def test_no_page_has_a_serious_finding(theme: str, width: int, address: str, spu
     found = {}
     for place in PLACES:
         page = looking.new_page()
-        page.goto(f"{address}{place.format(**known)}", wait_until="networkidle")
+        opened(page, f"{address}{place.format(**known)}")
         page.evaluate(axe)
         broken = page.evaluate(RUN)
         if broken:
@@ -81,7 +87,7 @@ def test_axe_would_have_seen_it(address: str, browser: Any) -> None:
     axe = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     looking = browser.new_context(bypass_csp=True)
     page = looking.new_page()
-    page.goto(f"{address}/spins", wait_until="networkidle")
+    opened(page, f"{address}/spins")
     page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"/x.png\">')")
     page.evaluate(axe)
     assert any("image-alt" in one for one in page.evaluate(RUN))
@@ -91,7 +97,7 @@ def test_axe_would_have_seen_it(address: str, browser: Any) -> None:
 @pytest.mark.parametrize("place", ["/", "/health", "/spins", "/spins/2", "/releases", "/reports", "/modes", "/data"])
 def test_headings_are_in_order_and_the_page_says_its_language(place: str, address: str, browser: Any) -> None:
     page = browser.new_page()
-    page.goto(f"{address}{place}", wait_until="networkidle")
+    opened(page, f"{address}{place}")
     levels = [int(tag[1]) for tag in page.eval_on_selector_all("h1,h2,h3,h4", "all => all.map((one) => one.tagName)")]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -102,7 +108,7 @@ def test_headings_are_in_order_and_the_page_says_its_language(place: str, addres
 
 def test_a_page_is_gone_through_by_keyboard_alone(address: str, browser: Any) -> None:
     page = browser.new_page()
-    page.goto(f"{address}/spins", wait_until="networkidle")
+    opened(page, f"{address}/spins")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.innerText") == "Skip to the content"
     page.keyboard.press("Enter")
@@ -120,7 +126,7 @@ def test_on_a_phone_every_page_is_in_the_menu_and_nothing_scrolls_sideways(addre
     looking = browser.new_context(viewport={"width": 390, "height": 844})
     page = looking.new_page()
     for place in ("/", "/health", "/spins", "/spins/2", "/releases", "/reports"):
-        page.goto(f"{address}{place}", wait_until="networkidle")
+        opened(page, f"{address}{place}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, place
         wide = page.eval_on_selector_all(
             ".fw-scroll",

@@ -30,10 +30,10 @@ def test_slow_failed_and_broken_verbs_are_shown_as_what_they_are(
 
         monkeypatch.setattr(fw, "spins", slow)
         page.goto(f"{address}/spins")
-        page.get_by_text("Reading …").wait_for(timeout=15_000)
+        page.get_by_text("Reading …").wait_for(timeout=60_000)
         assert page.get_by_role("link", name="Modes", exact=True).is_visible()
         go_on.set()
-        page.get_by_text("No spin has run yet").wait_for(timeout=15_000)
+        page.get_by_text("No spin has run yet").wait_for(timeout=60_000)
         assert page.get_by_text("Reading …").count() == 0
 
         def unavailable() -> Any:

@@ -35,7 +35,7 @@ PLACES = (
 )  # fmt: skip
 _scopes: dict[str, str] = dict.fromkeys(entry.PUBLIC, "public")
 _THEMES = {"dark": True, "light": False}
-_PATIENCE = 0.4
+_PATIENCE = 1.0
 """Seconds a browser waits for a page that is read slowly; then it is shown the page's frame, and the rest follows."""
 _STAYS = 30.0
 _TOGGLE = """(event) => {
