@@ -70,3 +70,9 @@ def test_bands_stay_within_what_a_metric_can_be() -> None:
 def test_an_unknown_metric_is_named() -> None:
     with pytest.raises(InvalidConfig, match="happiness"):
         usual(rows(1, np.random.default_rng(4)), "happiness")
+
+
+def test_a_share_of_few_cases_is_allowed_its_chance() -> None:
+    told = [{"at": START + timedelta(days=day, hours=9), "volume": 4, "errors": 0.0} for day in range(8)]
+    assert not usual([*told[:-1], {**told[-1], "errors": 0.25}], "errors")[-1].outside
+    assert usual([*told[:-1], {**told[-1], "volume": 4000, "errors": 0.25}], "errors")[-1].outside

@@ -49,7 +49,7 @@ def usual(rows: Iterable[Mapping[str, Any]], name: str, *, last: int = 168, zone
 
     `rows` are those of `metrics("hour")`. The same hours are those of the same weekday where there are three weeks, else
     those of every day, of the six weeks before. The band is a 95 % prediction interval around their biweight location,
-    from their biweight scale and Student's t; it stays within what the metric can be. Raises `InvalidConfig` for a name
+    from their biweight scale and Student's t, and for a share at least as wide as chance makes it; it stays within what the metric can be. Raises `InvalidConfig` for a name
     that is none of `METRICS`. O(last × days).
 
     >>> from datetime import UTC, timedelta
@@ -75,6 +75,8 @@ def usual(rows: Iterable[Mapping[str, Any]], name: str, *, last: int = 168, zone
         low = high = None
         if before.size >= _FEWEST:
             centre, spread = biweight(before)
+            if measure(name).unit == "%":
+                spread = max(spread, _chance(before, seen.volume[past[same]], float(seen.volume[place])))
             few = 1 + _FEW / before.size
             wide = float(stats.t.ppf(0.975, before.size - 1)) * spread * float(np.sqrt(1 + 1 / before.size)) * few
             low, high = centre - wide, centre + wide
@@ -84,3 +86,9 @@ def usual(rows: Iterable[Mapping[str, Any]], name: str, *, last: int = 168, zone
                 high = min(1.0, high)
         found.append(Usual(seen.at[place], float(seen.values[place]), int(seen.volume[place]), low, high))
     return found
+
+
+def _chance(shares: Any, volumes: Any, n: float) -> float:
+    """How far a share of n cases is thrown by chance alone, were it what the same hours had together."""
+    usually = float((shares * volumes).sum() + 0.5) / float(volumes.sum() + 1.0)
+    return float(np.sqrt(max(usually * (1.0 - usually), 0.0) / max(n, 1.0)))

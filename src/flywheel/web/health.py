@@ -91,7 +91,7 @@ def _metric(name: str, hours: list[Any]) -> None:
     outside = [one for one in banded if one.outside]
     last = hours[-1]
     said = f"{times * last.value:,.3g}{f' {unit}' if unit else ''}"
-    says = f"{words}: {said} in the last hour, {last.at:%Y-%m-%d %H:%M} UTC, n = {last.n:,}."
+    says = f"{said} in the last hour, {last.at:%Y-%m-%d %H:%M} UTC, n = {last.n:,}."
     if banded:
         says += f" {len(outside)} of {len(banded)} hours lie outside their band."
     marks.say(words, "h3")
@@ -106,7 +106,7 @@ def _metric(name: str, hours: list[Any]) -> None:
         options["series"][0]["markPoint"] = {
             "symbol": "circle", "symbolSize": 8, "itemStyle": {"color": marks.WARN}, "data": spots, "silent": True,
         }  # fmt: skip
-    marks.chart(options, says, tall=10)
+    marks.chart(options, says, tall=10)._props["aria-label"] = f"{words}: {says}"
 
 
 def _section(name: str, about: str, here: list[Any]) -> None:

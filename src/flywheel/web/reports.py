@@ -38,6 +38,9 @@ def add() -> None:
 
 
 def _figures(told: dict[str, Any]) -> None:
+    if not told["reports"]:
+        marks.say("Nobody has reported anything yet.", "p")
+        return
     with ui.element("div").classes("fw-figures"):
         marks.figure("Reports", marks.number(told["reports"]), ", ".join(
             f"{count} {state}" for state, count in told["by_state"].items() if count))  # fmt: skip

@@ -50,6 +50,9 @@ margin:0 0 1rem;min-width:0}
 .fw-drawn>h3{grid-column:1/-1}.fw-drawn .fw-says{display:none}
 .fw-hurts>h3{color:var(--bad)}
 .fw-block>p,.fw-says{margin:.1rem 0 .7rem;color:var(--dim)}
+.fw-block>h2+.fw-figures{margin-top:.5rem}.fw-block>.fw-figures:last-child{margin-bottom:.2rem}
+.fw-main summary{display:list-item;list-style:disclosure-closed inside;cursor:pointer;width:fit-content}
+.fw-main details[open]>summary{list-style-type:disclosure-open}
 .fw-grid{margin:0 0 1rem;display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr))}
 .fw-grid>.fw-block{margin:0}
 .fw-figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:1rem;margin:0 0 1rem}
