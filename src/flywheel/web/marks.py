@@ -193,9 +193,9 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], num
     """A dense table. A cell is words, `(words, href)` for a link, or a function that fills the cell.
 
     `numbers` are the columns that stand to the right. On a narrow screen each row of a table with more than three
-    columns becomes a list of its cells with their names.
+    columns (four, where three hold numbers) becomes a list of its cells with their names.
     """
-    wide = len(heads) > 3
+    wide = len(heads) > (4 if len(numbers) >= 3 else 3)
     with ui.element("div").classes(f"fw-scroll{' fw-wide' if wide else ''}").props("tabindex=0 role=region") as outer:
         outer._props["aria-label"] = caption
         with _part("table", "table").classes("fw-table") as found:

@@ -148,13 +148,13 @@ def _beside(found: Any) -> None:
 
 def _slices(found: Any) -> None:
     rows = [
-        (str(one.where), marks.number(one.n), f"{one.left} of {one.n}", f"{one.right} of {one.n}",
+        (str(one.where), f"{one.left} of {one.n}", f"{one.right} of {one.n}",
          f"{100 * (one.right - one.left) / one.n:+.0f} points")
         for one in found.slices
     ]  # fmt: skip
     marks.say("By slice, of the labelled interactions; where they differ most first.", "p", "fw-says")
-    heads = ("Slice", "n", f"{found.left} right", f"{found.right} right", "Difference")
-    marks.table("Both versions by slice", heads, rows, numbers=(1, 2, 3, 4))
+    heads = ("Slice", f"{found.left} right", f"{found.right} right", "Difference")
+    marks.table("Both versions by slice", heads, rows, numbers=(1, 2, 3))
 
 
 def _case(view: frame.View, case: Any) -> tuple[Any, ...]:

@@ -46,7 +46,7 @@ def glimpse(value: Any, to: str | None = None, most: int = 90) -> Callable[[], N
             if to:
                 outer._props["href"] = to
             shown = ui.element("img").classes("fw-thumb")
-        shown._props.update({"src": drawn, "alt": f"picture of {side} × {side} cells", "loading": "lazy"})
+        shown._props.update({"src": drawn, "alt": f"picture of {side} × {side} cells"})
 
     return fill
 
