@@ -90,5 +90,5 @@ def usual(rows: Iterable[Mapping[str, Any]], name: str, *, last: int = 168, zone
 
 def _chance(shares: Any, volumes: Any, n: float) -> float:
     """How far a share of n cases is thrown by chance alone, were it what the same hours had together."""
-    usually = float((shares * volumes).sum() + 0.5) / float(volumes.sum() + 1.0)
+    usually = float((shares * volumes).sum() + 1.0) / float(volumes.sum() + 2.0)
     return float(np.sqrt(max(usually * (1.0 - usually), 0.0) / max(n, 1.0)))
