@@ -38,7 +38,7 @@ def test_every_tab_sees_the_step_whoever_began_the_spin(
             page.locator("[aria-current=step]").wait_for(timeout=60_000)
         first.reload()
         first.locator("[aria-current=step]").wait_for(timeout=60_000)
-        assert "It is at the step" in first.locator("main").inner_text()
+        assert "It is at the step" in first.locator("#main").inner_text()
         go_on.set()
         running.join(60)
         for page in (first, second):

@@ -117,8 +117,8 @@ cursor:pointer;border:1px solid var(--accent)}
 border:1px solid var(--edge);border-radius:6px;padding:.25rem .55rem;max-width:100%}
 .fw-ask input[type=number]{width:7rem}
 .q-btn{text-transform:none;font-weight:550}
-.body--dark .q-btn.bg-primary{background:#0060a0!important}
-.body--dark .q-btn.text-primary,.q-btn.text-primary{color:var(--accent)!important}
+body{--q-primary:#0060a0!important}body.body--dark{--q-primary:#6cb8ee!important}
+.body--dark .q-btn.bg-primary{--q-primary:#0060a0}
 .q-card{background:var(--panel);color:var(--fg);border:1px solid var(--line);padding:1.1rem}
 .q-field__label,.q-field__native,.q-field__input{color:var(--fg)!important}.q-field__label{opacity:.8}
 """
