@@ -113,8 +113,7 @@ def page(path: str, *, title: str, scope: str = "read") -> Callable[[Callable[..
             base = f"/flywheels/{named}" if named else ""
             view = View(access.wheel, access.flywheel, access.scopes, access.key or "dashboard", base, request)
             view = replace(view, heading=_dress(view, path, title))
-            with ui.element("div").classes("fw-main").props("id=main tabindex=-1") as main:  # the toolkit has the <main>
-                pass
+            main = ui.element("div").classes("fw-main").props("id=main tabindex=-1")  # the toolkit has the <main>
             reading = asyncio.ensure_future(_fill(main, build, view, path, given))
             if request.headers.get("sec-fetch-dest") == "document":
                 await asyncio.wait({reading}, timeout=_PATIENCE)
