@@ -101,8 +101,6 @@ def _metric(name: str, hours: list[Any]) -> None:
         high=scaled([one.high for one in hours]) if banded else None,
     )  # fmt: skip
     options["series"][0]["symbolSize"] = 3
-    if unit == "%" and max(one.value for one in hours) > 0.8:
-        options["yAxis"]["max"] = 100
     if outside:
         spots = [{"coord": [f"{one.at:%m-%d %H:%M}", round(times * one.value, 3)]} for one in outside[-40:]]
         options["series"][0]["markPoint"] = {

@@ -260,7 +260,10 @@ def line(
             {**quiet, "data": list(low), "name": "low"},
             {**quiet, "data": wide, "name": "interval", "areaStyle": {"color": BAND, "opacity": 0.25}},
         ]
-    return _options(x, series, unit)
+    options = _options(x, series, unit)
+    if unit == "%" and 75 < max((one for one in (*y, *(high or ())) if one is not None), default=0) <= 100:
+        options["yAxis"]["max"] = 100  # a share goes no further
+    return options
 
 
 def bars(
