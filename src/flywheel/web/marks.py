@@ -163,7 +163,7 @@ def empty(words: str, *commands: str) -> Element:
 def error(words: str, again: str = "") -> Element:
     """What went wrong and what to do; `again` is the address to try once more."""
     with ui.element("div").classes("fw-error").props("role=alert") as found:
-        say(words[:1].upper() + words[1:], "p")
+        say(words, "p")
         if again:
             with ui.element("p"):
                 link("Try again", again)

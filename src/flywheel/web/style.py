@@ -90,6 +90,7 @@ unicode-bidi:plaintext;background:var(--hover);border-radius:6px;padding:.5rem .
 .fw-empty,.fw-error{border:1px dashed var(--edge);border-radius:8px;padding:.9rem 1.1rem;color:var(--dim);
 margin:0 0 1rem}
 .fw-empty p,.fw-error p{margin:0 0 .3rem}
+.fw-error p::first-letter{text-transform:uppercase}
 .fw-error{border:1px solid var(--bad);border-left-width:4px;color:var(--fg)}
 .fw-block .fw-empty{border:0;padding:.2rem 0;margin:0}
 .fw-reading{color:var(--dim)}
