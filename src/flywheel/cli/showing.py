@@ -35,7 +35,7 @@ def compare(
         found = door.wheel.compare(left, right)
         if door.json(found):
             return
-        door.screen.table(["", left, right], [
+        door.screen.table(["~", f"~{left}", f"~{right}"], [
             ["accuracy", _interval(found.accuracy_left), _interval(found.accuracy_right)],
             *([str(one.where), f"{one.left} of {one.n}", f"{one.right} of {one.n}"] for one in found.slices),
         ])  # fmt: skip
