@@ -115,6 +115,8 @@ def test_a_page_is_gone_through_by_keyboard_alone(address: str, browser: Any) ->
     names, outlined = [], True
     for _ in range(8):
         page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement === document.body"):
+            break  # behind the last of them
         names.append(page.evaluate("document.activeElement.innerText"))
         outlined &= page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     assert any("Go on" in name for name in names), names
