@@ -15,11 +15,8 @@ from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.keeping import Keeping
 from flywheel.loop.decide import close_modes
-<<<<<<< HEAD
 from flywheel.loop.learn import withdraw_labels
-=======
 from flywheel.loop.turning import telling
->>>>>>> 43494d3 (Spins: progress that every page and process sees; releases: two versions compared; health: metrics in their usual bands; reports: what became of each)
 from flywheel.records import (
     Dataset,
     Failure,
