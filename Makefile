@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
-.PHONY: help demo test lint format types contracts slow browser fault kills coverage examples clean \
+.PHONY: help demo test lint format types contracts slow browser screenshots fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
 	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-outside bench-text-learner bench-drift bench-observe bench-diagnose bench-flywheel
 
@@ -30,6 +30,9 @@ slow: $(VENV)/dev.stamp ## Run the tests that take more than a few seconds
 
 browser: $(VENV)/dev.stamp ## Try the dashboard in a real browser, each file in a process of its own
 	@set -e; for file in tests/web/test_*.py; do $(BIN)/python -m pytest -q -m "browser or not slow" $$file $(ARGS); done
+
+screenshots: $(VENV)/dev.stamp ## Take a picture of every page of the dashboard, light and dark, wide and narrow, into screenshots/
+	@$(BIN)/python docs/screenshots.py --wheel docs/pictures/wheel.png $(ARGS)
 
 fault: $(VENV)/dev.stamp ## Kill, cut the power, fill the disk, cut connections; what is acknowledged must be there
 	@FLYWHEEL_FAULT_AWAY=$${FLYWHEEL_FAULT_AWAY:-60} $(BIN)/python -m pytest -m "fault and not slow" $(ARGS)
@@ -157,7 +160,7 @@ bench: bench-startup bench-gate bench-demo bench-spin ## Run every benchmark
 
 clean: ## Remove the environment, caches and what demos left
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* \
-		build dist flywheel-demo
+		build dist flywheel-demo screenshots
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment: made once, and again only when what it is made from has changed ---

@@ -15,9 +15,9 @@ from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.handing import Handing
 from flywheel.keeping import Keeping
-from flywheel.looking import Looking
 from flywheel.loop.decide import close_modes
 from flywheel.loop.learn import withdraw_labels
+from flywheel.loop.turning import telling
 from flywheel.records import (
     Dataset,
     Failure,
@@ -32,6 +32,7 @@ from flywheel.records import (
     to_dict,
 )
 from flywheel.reviewing import Reviewing
+from flywheel.showing import Showing
 from flywheel.tracing import Tracing
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel(Keeping, Looking, Reviewing, Tracing, Handing):
+class Flywheel(Keeping, Showing, Reviewing, Tracing, Handing):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context
@@ -220,11 +221,11 @@ class Flywheel(Keeping, Looking, Reviewing, Tracing, Handing):
         if labeler is not None:
             ready = labeler if hasattr(labeler, "label") else plugins.create("labelers", "function", function=labeler)
             labelers.append(ready)  # type: ignore[arg-type]
-        with self._store.lock("spin"):
+        with self._store.lock("spin"), telling(self._store, on_step) as listen:
             spins = self.spins()
             if not spins or spins[-1].state == "done":  # never under the hands of a spin that has begun
                 self._retention.apply(now)
-            shop = self._workshop(labelers, progress, on_step)
+            shop = self._workshop(labelers, progress, listen)
             turned = loop.turn(shop, loop.begin(shop, budget=budget, at=now, seed=seed), now)
         if turned.state == "done" and self.reports():
             self.tell_reporters(at=now)  # what was fixed; whom no webhook reaches waits in `reporters_to_tell`
@@ -360,6 +361,7 @@ class Flywheel(Keeping, Looking, Reviewing, Tracing, Handing):
             "waiting": len(state.items(status="waiting")),
             "modes": to_dict(self.modes()),
             "spins": to_dict(spins),
+            "turning": to_dict(self.turning()),
             "receipt": receipts[-1].line if receipts else None,
             "metrics": self._days(30),
             "problems": [check["line"] for check in self.doctor() if not check["ok"]],

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from flywheel import __version__
-from flywheel.cli import audit, data, facts, findings, labels, look, privacy, review, server, setup, ship, turn
+from flywheel.cli import audit, data, facts, findings, labels, look, privacy, review, server, setup, ship, showing, turn
 from flywheel.cli.dashboard import status
 from flywheel.cli.interaction import interaction
 from flywheel.cli.report import report
@@ -20,10 +20,21 @@ __all__ = ["app", "run"]
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("demo", "audit", "init", "seed", "settings"),
     "Facts in and out": ("log", "feedback", "report", "import", "export"),
-    "Look": ("status", "observe", "failures", "modes", "interaction", "edge-cases", "slices", "why", "arrivals"),
+    "Look": (
+        "status",
+        "observe",
+        "failures",
+        "modes",
+        "interaction",
+        "edge-cases",
+        "slices",
+        "usual",
+        "why",
+        "arrivals",
+    ),
     "Turn the wheel": ("spin", "label", "review", "spins", "datasets", "lineage"),
     "Server": ("serve", "keys", "deadletter"),
-    "Models": ("releases", "rollback", "predict"),
+    "Models": ("releases", "compare", "rollback", "predict"),
     "Privacy": ("erase", "retention", "pseudonyms", "audit-trail"),
     "House": ("doctor", "rebuild", "plugins"),
 }
@@ -95,6 +106,7 @@ app.command()(why)
 app.command()(findings.observe)
 app.command()(findings.slices)
 app.command()(review.arrivals)
+app.command()(showing.usual)
 app.command()(turn.spin)
 app.command()(labels.label)
 app.command()(review.review)
@@ -102,6 +114,7 @@ app.command()(turn.spins)
 app.command()(data.datasets)
 app.command()(data.lineage)
 app.command()(ship.releases)
+app.command()(showing.compare)
 app.command()(ship.rollback)
 app.command()(ship.predict)
 app.command()(server.serve)

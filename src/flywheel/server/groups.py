@@ -16,6 +16,7 @@ from flywheel.server import (
     proxy,
     read,
     reports,
+    showing,
     tracing,
     turn,
 )
@@ -27,7 +28,7 @@ __all__ = ["all_routes", "closing"]
 def all_routes() -> tuple[Routes, ...]:
     """Every group, in the order in which the description lists them."""
     taking = (ingest.routes, otlp.routes, bulk.routes, proxy.routes)
-    looking = (read.routes, look.routes, tracing.routes, datasets.routes)
+    looking = (read.routes, look.routes, showing.routes, tracing.routes, datasets.routes)
     acting = (act.routes, labeling.routes, turn.routes)
     return (*taking, *looking, *acting, reports.routes, health.routes)
 

@@ -9,10 +9,12 @@ The toolkit's utility classes are off: use `marks` and the classes of `style.py`
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import logging
 import typing
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -34,6 +36,14 @@ PLACES = (
 )  # fmt: skip
 _scopes: dict[str, str] = dict.fromkeys(entry.PUBLIC, "public")
 _THEMES = {"dark": True, "light": False}
+_PATIENCE = 1.0
+"""Seconds a browser waits for a page that is read slowly; then it is shown the page's frame, and the rest follows."""
+_STAYS = 30.0
+_TOGGLE = """(event) => {
+  const open = event.currentTarget.closest('.fw-rail').classList.toggle('open');
+  event.currentTarget.setAttribute('aria-expanded', open);
+}"""
+_logger = logging.getLogger("flywheel.web")
 
 
 def scopes() -> dict[str, str]:
@@ -53,6 +63,8 @@ class View:
     base: str
     """What stands before every path: empty, or `/flywheels/<name>`."""
     request: Request
+    heading: marks.Text | None = None
+    """The page's first heading."""
 
     def may(self, scope: str) -> bool:
         """May the reader do what needs this scope?"""
@@ -63,6 +75,22 @@ class View:
         if scope is not None:
             await entry.admit(self.request, scope)
         return await run_in_threadpool(verb)
+
+    def call(self, words: str) -> None:
+        """Name the page after what it shows: in its heading, and in the browser's tab."""
+        if self.heading is not None:
+            self.heading.set_text(words)
+        ui.page_title(f"{words} · Flywheel")
+
+    async def part(self, title: str, verb: Callable[[], T], draw: Callable[[T], None], says: str = "") -> None:
+        """A block of its own: where its verb fails, this block says so and the rest of the page stands."""
+        with marks.block(title, says):
+            try:
+                found = await self.ask(verb)
+            except FlywheelError as problem:
+                marks.error(str(problem))
+                return
+            draw(found)
 
     def path(self, path: str, name: object = None) -> str:
         """A path of this flywheel, for links; `name` is a last part that may hold anything."""
@@ -83,14 +111,19 @@ def page(path: str, *, title: str, scope: str = "read") -> Callable[[Callable[..
             except FlywheelError as problem:
                 return entry.denied(request, problem)
             view = _view(access, request)
-            _dress(view, path, title)
-            with ui.element("main").classes("fw-main").props("id=main tabindex=-1"):
-                try:
-                    await build(view, **given)
-                except FlywheelError as problem:
-                    status = 404 if isinstance(problem, NotFound) else 403 if isinstance(problem, Forbidden) else 422
-                    ui.context.client.status_code = status
-                    marks.error(str(problem))
+            view = replace(view, heading=_dress(view, path, title))
+            main = ui.element("div").classes("fw-main").props("id=main tabindex=-1")  # the toolkit has the <main>
+            reading = asyncio.ensure_future(_fill(main, build, view, path, given))
+            if request.headers.get("sec-fetch-dest") == "document":
+                await asyncio.wait({reading}, timeout=_PATIENCE)
+                if not reading.done():
+                    with main:
+                        waits = marks.reading()
+                    await ui.context.client.connected(timeout=_STAYS)
+                    await reading
+                    waits.delete()
+                    return None
+            await reading
             return None
 
         first = inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
@@ -132,7 +165,32 @@ def _view(access: Any, request: Request) -> View:
     return View(access.wheel, access.flywheel, access.scopes, access.key or "dashboard", base, request)
 
 
-def _dress(view: View, path: str, title: str) -> None:
+async def _fill(main: Any, build: Callable[..., Awaitable[None]], view: View, path: str, given: dict[str, Any]) -> None:
+    """Build a page's content; whatever goes wrong is said where the content would stand."""
+    with main:
+        try:
+            await build(view, **given)
+        except FlywheelError as problem:
+            status = 404 if isinstance(problem, NotFound) else 403 if isinstance(problem, Forbidden) else 422
+            ui.context.client.status_code = status
+            marks.error(str(problem), "" if status == 403 else _here(view))
+        except Exception as problem:  # a defect of ours: counted, and the rest of the page stays usable
+            ui.context.client.status_code = 500
+            view.request.scope["flywheel.host"].state.watching.defect(path, problem)
+            _logger.exception("a page could not be shown")
+            marks.error(
+                f"This page could not be shown: {type(problem).__name__}. The server's log says where; the other pages "
+                "go on. If it stays, `flywheel doctor` checks every part.",
+                _here(view),
+            )
+
+
+def _here(view: View) -> str:
+    query = view.request.url.query
+    return f"{view.base}{view.request.scope['path']}{f'?{query}' if query else ''}"
+
+
+def _dress(view: View, path: str, title: str) -> marks.Text:
     ui.add_css(CSS)
     dark = ui.dark_mode(_THEMES.get(view.request.cookies.get("flywheel_theme", "")))
     skip = ui.element("a").classes("fw-skip")
@@ -143,7 +201,9 @@ def _dress(view: View, path: str, title: str) -> None:
         with ui.element("div").classes("fw-brand"):
             marks.say("Flywheel", classes="fw-mark")
             marks.say(view.wheel.name, classes="fw-name")
-        with ui.element("nav").props('aria-label="Pages"'):
+        menu = marks.say("Menu", "button", "fw-menu").on("click", js_handler=_TOGGLE)
+        menu._props.update({"type": "button", "aria-expanded": "false", "aria-controls": "fw-places"})
+        with ui.element("nav").props('aria-label="Pages" id="fw-places"'):
             for target, name in PLACES:
                 if target not in _scopes or not view.may(_scopes[target]):
                     continue
@@ -153,19 +213,21 @@ def _dress(view: View, path: str, title: str) -> None:
                 link = marks.link(name, view.path(target))
                 if here:
                     link._props["aria-current"] = "page"
-        with ui.element("div").classes("fw-foot"):
-            marks.say(
-                f"{entry.role_of(view.scopes)}{'' if view.by == 'dashboard' else f' · {view.by}'}", classes="fw-dim"
-            )
-            ui.button("Theme", on_click=lambda: _turn(dark)).props(
-                'flat dense no-caps aria-label="Switch between light and dark"'
-            )
-            if view.by != "dashboard":
-                form = ui.element("form")
-                form._props.update(method="post", action="/sign-out")
-                with form:
-                    marks.say("Sign out", tag="button", classes="fw-plain")
-    marks.say(title, tag="h1", classes="fw-title")
+        _foot(view, dark)
+    return marks.say(title, tag="h1", classes="fw-title")
+
+
+def _foot(view: View, dark: ui.dark_mode) -> None:
+    with ui.element("div").classes("fw-foot"):
+        who = "" if view.by == "dashboard" else f" · {view.by}"
+        marks.say(f"{entry.role_of(view.scopes)}{who}", classes="fw-dim")
+        theme = marks.say("Light or dark", "button").on("click", lambda: _turn(dark))
+        theme._props.update({"type": "button", "aria-label": "Switch between light and dark"})
+        if view.by != "dashboard":
+            form = ui.element("form")
+            form._props.update(method="post", action="/sign-out")
+            with form:
+                marks.say("Sign out", tag="button")
 
 
 async def _turn(dark: ui.dark_mode) -> None:
