@@ -14,9 +14,9 @@ from flywheel import config as settings
 from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.keeping import Keeping
-from flywheel.looking import Looking
 from flywheel.loop.decide import close_modes
 from flywheel.loop.learn import withdraw_labels
+from flywheel.mending import Mending
 from flywheel.records import (
     Dataset,
     Failure,
@@ -71,7 +71,7 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel(Keeping, Looking, Reviewing):
+class Flywheel(Keeping, Mending, Reviewing):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context
@@ -356,6 +356,7 @@ class Flywheel(Keeping, Looking, Reviewing):
             "examples": len(state.examples()),
             "champion": to_dict(champion) if champion else None,
             "waiting": len(state.items(status="waiting")),
+            "next_fix": to_dict(self.next_fix()),
             "modes": to_dict(self.modes()),
             "spins": to_dict(spins),
             "receipt": receipts[-1].line if receipts else None,

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from flywheel import __version__
 from flywheel.cli import audit, data, facts, findings, labels, look, privacy, review, server, setup, ship, turn
 from flywheel.cli.dashboard import status
+from flywheel.cli.fixes import fixes
 from flywheel.cli.report import report
 from flywheel.cli.why import why
 
@@ -19,7 +20,7 @@ __all__ = ["app", "run"]
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Begin": ("demo", "audit", "init", "seed", "settings"),
     "Facts in and out": ("log", "feedback", "report", "import", "export"),
-    "Look": ("status", "observe", "failures", "modes", "edge-cases", "slices", "why", "arrivals"),
+    "Look": ("status", "observe", "failures", "modes", "fixes", "edge-cases", "slices", "why", "arrivals"),
     "Turn the wheel": ("spin", "label", "review", "spins", "datasets", "lineage"),
     "Server": ("serve", "keys", "deadletter"),
     "Models": ("releases", "rollback", "predict"),
@@ -88,6 +89,7 @@ app.command()(facts.export)
 app.command()(status)
 app.command()(look.failures)
 app.command()(look.modes)
+app.command()(fixes)
 app.command("edge-cases")(look.edge_cases)
 app.command()(why)
 app.command()(findings.observe)
