@@ -32,11 +32,11 @@ def test_the_next_fix_is_asked_for_and_taken_back(tell):
     key = json.loads(tell("modes", "--json").stdout)[0]["id"]
     tell("fixes", key, "--next", "--by", "ana")
     assert json.loads(tell("status", "--json").stdout)["next_fix"]["mode"] == key
-    assert "asks about" in run("fixes").stdout
+    assert "asks about" in tell("fixes").stdout
     tell("fixes", "--undo")
     assert json.loads(tell("status", "--json").stdout)["next_fix"] is None
 
 
 @pytest.mark.parametrize("arguments", [("fixes", "--next"), ("fixes", "m-none")])
 def test_what_cannot_be_is_said(tell, arguments):
-    assert run(*arguments, code=1).exit_code == 1
+    assert tell(*arguments, code=1).exit_code == 1

@@ -1,4 +1,4 @@
-"""On which slices a failure mode concentrates: how many times as common each is among its failures as in the traffic."""
+"""On which slices a failure mode concentrates: how many times as common each is among its failures as in traffic."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class SpinFailures:
     modes: dict[str, int]
     """How many modes are `open`, `in work`, `reopened` and `fixed`."""
     failures: dict[str, float]
-    """Expected failures of these in the spin's window; of the fixed ones, as many as there were when they were fixed."""
+    """Expected failures of these in the spin's window; of the fixed ones, as many as there were before the fix."""
     found: int = 0
     """Modes seen for the first time."""
     fixed: int = 0

@@ -1,4 +1,4 @@
-"""Following failures to their fix over HTTP: where the loop stands, what was fixed, one mode's story, what comes next."""
+"""Following failures to their fix over HTTP: where the loop stands, one mode's story, what comes next."""
 
 from __future__ import annotations
 
