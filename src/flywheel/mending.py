@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,13 @@ class Mending(Looking):
         ('No spin has run yet', ['sync', 'observe', 'diagnose'], 'to come')
         """
         from flywheel import loop
-        from flywheel.loop.standing import standing
 
         checks = loop.examine(self._store, self._releases, self._trail, self.folder)
-        problems = [str(check["line"]) for check in checks if not check["ok"]]
+        return self._standing([str(check["line"]) for check in checks if not check["ok"]])
+
+    def _standing(self, problems: Sequence[str]) -> Standing:
+        from flywheel.loop.standing import standing
+
         return standing(self._store.state, self._releases.history(), problems)
 
     def failure_history(self) -> FailureHistory:

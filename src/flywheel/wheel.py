@@ -346,6 +346,7 @@ class Flywheel(Keeping, Mending, Reviewing):
         state, counts = self._store.state, self._store.log.counts()
         champion, spins = self._releases.champion(), self.spins()
         receipts = [spin.receipt for spin in spins if spin.receipt]
+        problems = [check["line"] for check in self.doctor() if not check["ok"]]
         return {
             "name": self.name,
             "task": self.config.product.task,
@@ -356,12 +357,12 @@ class Flywheel(Keeping, Mending, Reviewing):
             "examples": len(state.examples()),
             "champion": to_dict(champion) if champion else None,
             "waiting": len(state.items(status="waiting")),
-            "next_fix": to_dict(self.next_fix()),
             "modes": to_dict(self.modes()),
             "spins": to_dict(spins),
             "receipt": receipts[-1].line if receipts else None,
             "metrics": self._days(30),
-            "problems": [check["line"] for check in self.doctor() if not check["ok"]],
+            "problems": problems,
+            "standing": to_dict(self._standing(problems)),
         }
 
     def books(self) -> dict[str, int]:

@@ -31,10 +31,10 @@ def test_fixes_tell_the_history_and_one_mode(tell):
 def test_the_next_fix_is_asked_for_and_taken_back(tell):
     key = json.loads(tell("modes", "--json").stdout)[0]["id"]
     tell("fixes", key, "--next", "--by", "ana")
-    assert json.loads(tell("status", "--json").stdout)["next_fix"]["mode"] == key
+    assert json.loads(tell("status", "--json").stdout)["standing"]["next"]["mode"] == key
     assert "asks about" in tell("fixes").stdout
     tell("fixes", "--undo")
-    assert json.loads(tell("status", "--json").stdout)["next_fix"] is None
+    assert json.loads(tell("status", "--json").stdout)["standing"]["next"] is None
 
 
 @pytest.mark.parametrize("arguments", [("fixes", "--next"), ("fixes", "m-none")])

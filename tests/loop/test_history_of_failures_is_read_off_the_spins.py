@@ -121,6 +121,7 @@ def test_a_fix_is_timed_from_the_first_interaction_to_the_release(told):
         ("a", "v4", moment(4.5), moment(8), True),
     ]
     assert [one.days for one in found.repairs] == [3.75, 3.5]
+    assert found.released == {"v2": moment(4), "v4": moment(8)}
     assert (found.time_to_fix.n, found.time_to_fix.unfixed) == (2, 2)
     # b has lived 7 days, c 3: two thirds are unfixed after 3.5 days, one third after 3.75
     assert found.time_to_fix.quarter == 3.5

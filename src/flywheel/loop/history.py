@@ -147,6 +147,7 @@ def failure_history(store: Store) -> FailureHistory:
         spins=tuple(_counted(turned) for turned in course.turns),
         repairs=repairs,
         time_to_fix=time_to_fix([one.days for one in repairs], ages),
+        released=dict(sorted(course.released.items(), key=lambda pair: pair[1])),
     )
 
 

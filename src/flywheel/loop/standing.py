@@ -12,9 +12,9 @@ __all__ = ["standing"]
 
 _DOES = {
     "sync": "reads the log", "observe": "looks for change", "diagnose": "finds what fails",
-    "mine": "finds what is rare", "select": "chooses what to ask", "label": "collects answers", "curate": "makes the dataset",
-    "train": "makes a candidate", "replay": "runs both models", "gate": "gives the verdict",
-    "release": "puts it to work", "measure": "writes the receipt",
+    "mine": "finds what is rare", "select": "chooses what to ask", "label": "collects answers",
+    "curate": "makes the dataset", "train": "makes a candidate", "replay": "runs both models",
+    "gate": "gives the verdict", "release": "puts it to work", "measure": "writes the receipt",
 }  # fmt: skip
 _ALARMS = 5
 

@@ -52,7 +52,8 @@ def _around(
     from scipy.stats import norm
 
     z, summed = float(norm.ppf((1 + level) / 2)), 0.0
-    lows, highs = [], []
+    lows: list[float] = []
+    highs: list[float] = []
     for at, share in zip(times, still, strict=True):
         events, risk = _at(fixed, at), _risk(fixed, unfixed, at)
         if events == risk or share <= 1e-12:  # nobody is left: Greenwood's variance has no value, the curve is 0

@@ -142,6 +142,8 @@ class FailureHistory:
     spins: tuple[SpinFailures, ...]
     repairs: tuple[Repair, ...]
     time_to_fix: TimeToFix
+    released: dict[str, datetime] = field(default_factory=dict)
+    """When each version that has answered in production was put to work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
