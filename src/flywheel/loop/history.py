@@ -107,8 +107,8 @@ class Course:
         repairs: list[Repair] = []
         for turned in self.turns:
             members: dict[str, list[str]] = {}
-            for id, mode in turned.assigned.items():
-                members.setdefault(mode, []).append(id)
+            for id, place in turned.assigned.items():
+                members.setdefault(place, []).append(id)
             for key, ids in sorted(members.items()):
                 known = turned.found.get(key)
                 if key in since or known is None or known.state == "fixed":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +16,8 @@ from flywheel.web.intervals import intervals
 __all__ = ["add"]
 
 _STATES = {"open": marks.NEUTRAL, "in work": marks.WARN, "reopened": marks.BAD, "fixed": marks.GOOD}
-_WAITS = {"labels": "labels", "verdict": "verdict", "promotion": "promotion", "alarm": "alarm",
-          "reopened": "reopened", "problem": "problem"}  # fmt: skip
+_WAITS = {"labels": "waiting", "promotion": "waiting", "verdict": "need labels", "problem": "alarm"}
+"""The state in whose colour each kind of waiting is shown, where it is not called so itself."""
 _LAST = 60
 """So many of the last spins are drawn."""
 
@@ -90,21 +91,25 @@ def _waits(view: frame.View, standing: dict[str, Any]) -> None:
         if not standing["waits"] and not standing["next"]:
             marks.say("Nothing: no labels are asked for, no verdict is open, no alarm is raised.", "p")
             return
-        rows = []
+        rows: list[tuple[Any, Any]] = []
         for one in standing["waits"]:
             target = _where(view, one)
-            kind = {"problem": "alarm", "labels": "waiting", "promotion": "waiting", "verdict": "need labels"}
-            state = kind.get(one["kind"], one["kind"])
-            rows.append((
-                lambda state=state, word=_WAITS[one["kind"]]: marks.badge(state).set_text(word),
-                (one["line"], target) if target else one["line"],
-            ))  # fmt: skip
+            rows.append((_kind(one["kind"]), (one["line"], target) if target else one["line"]))
         if standing["next"]:
             wish = standing["next"]
             said = "is asked about first" if wish["spin"] else "will be asked about first by the next spin"
             line = f"{wish['name']} {said} (asked for by {wish['by']})"
-            rows.append((lambda: marks.badge("next"), (line, view.path("/modes", wish["mode"]))))
+            rows.append((_kind("next"), (line, view.path("/modes", wish["mode"]))))
         marks.table("What waits for you", ("What", "Which"), rows)
+
+
+def _kind(kind: str) -> Callable[[], None]:
+    """Fills a cell with what it is that waits, in its colour."""
+
+    def fill() -> None:
+        marks.badge(_WAITS.get(kind, kind)).set_text(kind)
+
+    return fill
 
 
 def _where(view: frame.View, one: dict[str, Any]) -> str | None:

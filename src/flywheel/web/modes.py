@@ -283,7 +283,7 @@ def _replays(story: Any) -> None:
         ]
         marks.chart(
             intervals([one.version for one in story.replays], spans, unit="%", name="right"),
-            f"Share of the mode's labelled cases that each version gets right, all on the same {story.replays[-1].n:,}; "
+            f"Share of the mode's labelled cases that each version gets right, on the same {story.replays[-1].n:,}; "
             "95 % intervals. What a version learnt from is answered by a twin that did not.",
         )
         rows = [
