@@ -38,11 +38,12 @@ def loop_picture(view: frame.View, standing: Mapping[str, Any]) -> None:
         with ui.element("ol").classes("fw-turn").props('aria-label="The twelve stages"'):
             for stage in stages:
                 with ui.element("li"):
-                    marks.say(_MARKS[stage["state"]], classes=_tone(stage["state"]))._props["aria-hidden"] = "true"
+                    sign = marks.say(_MARKS[stage["state"]], classes=_tone(stage["state"]))
+                    sign._props.update({"role": "img", "aria-label": stage["state"]})
                     with ui.element("div"):
                         _name(view, stage["name"], spin)
-                        marks.say(f" {stage['does']}, ", classes="fw-dim fw-small")
-                        marks.say(stage["state"], classes=f"fw-small {_tone(stage['state'])}")
+                        said = "" if stage["state"] == "done" else f", {stage['state']}"
+                        marks.say(f" {stage['does']}{said}", classes="fw-dim fw-small")
                     took = stage["seconds"]
                     marks.say("" if took is None else _seconds(took), classes="fw-dim fw-small")
                     if stage["waits"]:
