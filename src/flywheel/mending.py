@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from flywheel.looking import Looking
 
 if TYPE_CHECKING:
-    from flywheel.records import FailureHistory, ModeStory, Standing, Wish
+    from flywheel.records import Concentration, FailureHistory, ModeStory, Standing, Wish
 
 __all__ = ["Mending"]
 
@@ -61,7 +62,11 @@ class Mending(Looking):
         from flywheel.observe.rollup import overview
 
         volumes = {row["at"]: int(row["volume"]) for row in overview(self._cells(), "day")}
-        return mode_story(self._workshop([], None), id, volumes)
+        return mode_story(self._workshop([], None), id, volumes, self._seen_slices)
+
+    @cached_property
+    def _seen_slices(self) -> dict[Any, tuple[Concentration, ...]]:
+        return {}
 
     def fix_next(self, mode: str | None, *, by: str = "", at: datetime | None = None) -> Wish | None:
         """Have the next spin ask for labels of this mode first; None takes the wish back. The audit trail notes it.

@@ -82,7 +82,7 @@ def test_a_mode_is_asked_for_next_and_the_wheel_says_so(tab: Any, address: str, 
     tab.get_by_role("button", name="Fix this next").click()
     tab.get_by_role("button", name="Take it back").wait_for()
     assert planted.next_fix().mode == "m1"
-    said = tab.locator("main").inner_text()
+    said = tab.locator("#main").inner_text()
     assert "device=ios" in said
     assert "4.0 × (" in said
     assert "0 of 5" in said  # the product's own answers to its five labelled cases
@@ -98,5 +98,7 @@ def test_a_mode_is_asked_for_next_and_the_wheel_says_so(tab: Any, address: str, 
 
 def test_the_state_of_the_list_is_in_its_address(tab: Any, address: str) -> None:
     tab.goto(f"{address}/modes?state=in%20work")
-    tab.get_by_role("link", name=HOSTILE, exact=True).wait_for()
-    assert tab.get_by_role("link", name="wrong fees").count() == 0
+    table = tab.get_by_role("table", name="Failure modes by risk")
+    table.get_by_role("link", name=HOSTILE, exact=True).wait_for()
+    assert table.get_by_role("link", name="wrong fees").count() == 0
+    assert "252 = 7 × 9 × 4" in table.inner_text().replace("\n", " ")

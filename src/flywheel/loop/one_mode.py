@@ -35,8 +35,12 @@ _VERSIONS = 12
 """So many of the newest versions are replayed."""
 
 
-def mode_story(shop: Workshop, id: str, volumes: Mapping[datetime, int]) -> ModeStory:
+def mode_story(
+    shop: Workshop, id: str, volumes: Mapping[datetime, int], kept: dict[Any, tuple[Concentration, ...]] | None = None
+) -> ModeStory:
     """Everything about one mode; `volumes` are the interactions of each day, for what share of them it is.
+
+    `kept` remembers the slices of windows that were looked at: a spin's window does not change any more.
 
     O(spins × modes + failures of the mode), one query a column of the window it was last seen in, and a replay of its
     labelled cases by the versions that have not answered them yet.
@@ -51,7 +55,7 @@ def mode_story(shop: Workshop, id: str, volumes: Mapping[datetime, int]) -> Mode
     return ModeStory(
         mode=mode,
         days=_days(store, course, mode, volumes),
-        slices=_slices(store, course, mode),
+        slices=_slices(store, course, mode, {} if kept is None else kept),
         spins=_spins(store, course, mode),
         repairs=tuple(one for one in repairs if one.mode == id),
         replays=_replays(shop, mode),
@@ -96,18 +100,24 @@ def _counted(n: int, expected: float) -> Interval:
     return Interval(round(expected, 3), round(low * scale, 3), round(high * scale, 3), n)
 
 
-def _slices(store: Store, course: Course, mode: Mode) -> tuple[Concentration, ...]:
+def _slices(
+    store: Store, course: Course, mode: Mode, kept: dict[Any, tuple[Concentration, ...]]
+) -> tuple[Concentration, ...]:
     """Where its failures lie in the window in which it was last seen."""
     last = next((t for t in reversed(course.turns) if mode.id in t.assigned.values()), None)
     sync = store.state.step(last.spin.number, "sync") if last is not None else None
     if last is None or sync is None:
         return ()
     ids = sorted(key for key, place in last.assigned.items() if place == mode.id)[:_FOLLOWED]
+    key = (mode.id, last.spin.number, sync["upto"], store.tables.generation)
+    if key in kept:
+        return kept[key]
     store.tables.sync(store.log)
     window = store.tables.snapshot().window(sync["after"], sync["upto"])
     now = datetime.now(UTC)  # only the ids count here
     failures = [Failure(interaction_id=key, at=now, probability=1.0, mode=mode.id) for key in ids]
-    return tuple(concentration(window, failures))
+    kept[key] = tuple(concentration(window, failures))
+    return kept[key]
 
 
 def _spins(store: Store, course: Course, mode: Mode) -> tuple[ModeSpin, ...]:

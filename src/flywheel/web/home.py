@@ -164,7 +164,7 @@ def _uplift(view: frame.View, spins: list[dict[str, Any]]) -> None:
             for spin, receipt in reversed(told[-8:])
         ]  # fmt: skip
         heads = ("Spin", "Verdict", "Uplift", "Labels", "Return", "Cost")
-        marks.table("What each spin brought", heads, rows, numbers=(3, 4, 5))
+        marks.table("What each spin brought", heads, rows, numbers=(2, 3, 4, 5))
         if all(receipt["value"] is None for _, receipt in told):
             marks.say("Return is told once [value] in flywheel.toml prices a failure.", "p", "fw-dim fw-small")
 
@@ -218,7 +218,12 @@ def _time_to_fix(view: frame.View, told: FailureHistory) -> None:
             marks.figure("n", f"{found.n} fixed", f"{found.unfixed} still fail, and count so far")
         newest: list[Repair] = sorted(told.repairs, key=lambda one: one.at, reverse=True)[:8]
         rows = [
-            ((one.name, view.path("/modes", one.mode)), one.version, marks.when(one.at), _days(one.days))
+            (
+                (one.name, view.path("/modes", one.mode)),
+                one.version,
+                (lambda at=one.at: marks.say(marks.when(at)[:10]).style("white-space:nowrap")),
+                _days(one.days),
+            )
             for one in newest
         ]
         marks.table("Fixes", ("Mode", "Fixed in", "At", "Took"), rows, numbers=(3,))

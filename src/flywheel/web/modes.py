@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -52,15 +53,15 @@ def add() -> None:
             _slices(view, story)
         await _whys(view, mode)
         await _examples(view, mode)
-        with ui.element("div").classes("fw-grid"):
-            _replays(story)
-            _fixes(view, story)
+        _replays(story)
+        _fixes(view, story)
 
 
 def _by_risk(view: frame.View, found: list[Any], wish: Any) -> None:
     says = (
         "Risk is severity × occurrence × detectability, each from 1 (harmless, rare, seen at once) to 10. "
-        "Failures are of the last window, those a week at its rate of traffic, with 95 % intervals."
+        "Failures are of the last window, of a fixed mode those before its fix; a week is at the window's traffic, "
+        "with 95 % intervals."
     )
     with marks.block("By risk", says):
         rows = [
@@ -68,8 +69,8 @@ def _by_risk(view: frame.View, found: list[Any], wish: Any) -> None:
                 (mode.name, view.path("/modes", mode.id)),
                 lambda mode=mode: _states(mode.state, wish is not None and wish.mode == mode.id),
                 (lambda risk=mode.risk: _parts(risk)) if mode.risk else "–",
-                f"{mode.count:,.1f} ({marks.percent(mode.share)})",
-                _week(mode.risk),
+                f"{'was ' if mode.state == 'fixed' else ''}{mode.count:,.1f} ({marks.percent(mode.share)})",
+                _week(mode.risk) if mode.count and mode.state != "fixed" else "–",
                 f"{mode.cause.kind} ({mode.cause.probability:.0%})",
             )
             for mode in found
@@ -175,31 +176,44 @@ async def _whys(view: frame.View, mode: Any) -> None:
                 with ui.element("li").style("margin-bottom:.6rem"):
                     marks.say(why.question, "strong")
                     marks.say(why.answer or "Nobody has answered yet.", "div", "fw-text")
-                    marks.say(f"{why.kind}{f' · n = {why.n:,}' if why.n else ''}", "div", "fw-dim fw-small")
-                    if view.may("label") and why.kind != "tested":
-                        _answer(view, mode.id, place, why.answer if why.kind == "said" else "")
+                    by = f" by {why.by}" if why.by else ""
+                    marks.say(f"{why.kind}{by}{f' · n = {why.n:,}' if why.n else ''}", "div", "fw-dim fw-small")
+                    if why.drafted is not None:
+                        marks.say(f"The data says: {why.drafted.answer}", "div", "fw-dim fw-small")
+                    if view.may("label"):
+                        _answer(view, mode.id, place, why.answer, why.kind)
+            if view.may("label") and 0 < len(chain.whys) < 9 and chain.whys[-1].kind != "open":
+                with ui.element("li"):
+                    marks.say("And why is that?", "strong")
+                    _answer(view, mode.id, len(chain.whys) + 1, "", "open")
         if chain.receipt:
             marks.say(chain.receipt, "p")
 
 
-def _answer(view: frame.View, mode_id: str, place: int, before: str) -> None:
-    with ui.row().classes("fw-row"):
+def _answer(view: frame.View, mode_id: str, place: int, before: str, kind: str) -> None:
+    """Edit one why where it stands; what is answered already is opened by a button."""
+    opening = ui.button("Edit").props(f'flat dense no-caps aria-label="Edit why {place}"') if kind != "open" else None
+    with ui.row().classes("fw-row") as row:
         field = (
             ui.input("Your answer", value=before)
             .props("dense outlined maxlength=2000")
             .style("min-width:min(26rem,70vw)")
         )
+        told = marks.say("", classes="fw-bad").props("role=alert")
 
         async def keep() -> None:
             try:
                 said = str(field.value or "")
                 await view.ask(lambda: view.wheel.answer_why(mode_id, place, said, by=view.by), scope="label")
             except FlywheelError as problem:
-                ui.notify(str(problem), type="negative")
+                told.set_text(str(problem))
                 return
             ui.navigate.reload()
 
         ui.button("Save", on_click=keep).props("flat dense no-caps")
+    if opening is not None:
+        row.set_visibility(False)
+        opening.on_click(lambda: (row.set_visibility(True), opening.set_visibility(False)))
 
 
 async def _examples(view: frame.View, mode: Any) -> None:
@@ -295,7 +309,7 @@ def _replays(story: Any) -> None:
             )
             for one in story.replays
         ]
-        marks.table("Replay by version", ("Version", "Role", "Right", "Share"), rows, numbers=(2,))
+        marks.table("Replay by version", ("Version", "Role", "Right", "Share"), rows, numbers=(2, 3))
 
 
 def _fixes(view: frame.View, story: Any) -> None:
@@ -309,7 +323,7 @@ def _fixes(view: frame.View, story: Any) -> None:
         rows = [
             (
                 (one.spin, view.path("/spins", one.spin)),
-                marks.when(one.at),
+                _day(one.at),
                 lambda one=one: _change(one),
                 f"{one.labelled:,} of {one.asked:,}",
                 (f"{one.learnt:,} in {one.dataset[:8]}", view.path("/data", one.dataset)) if one.dataset else "–",
@@ -320,6 +334,15 @@ def _fixes(view: frame.View, story: Any) -> None:
         ]
         heads = ("Spin", "At", "State", "Labels", "Learnt from", "Candidate", "Outcome")
         marks.table("Fix history", heads, rows, numbers=(3,))
+
+
+def _day(at: Any) -> Callable[[], None]:
+    """Fills a cell with a day that is not broken over lines."""
+
+    def fill() -> None:
+        marks.say(marks.when(at)[:10]).style("white-space:nowrap")
+
+    return fill
 
 
 def _change(one: Any) -> None:
