@@ -28,6 +28,7 @@ def intervals(x: Sequence[str], spans: Sequence[Sequence[float]], *, unit: str, 
             "name": name,
             "symbolSize": 9,
             "color": marks.NEUTRAL,
+            "itemStyle": {"borderColor": "#ffffff", "borderWidth": 1.5},
             "data": [middle for _, middle, _ in spans],
         },
     ]

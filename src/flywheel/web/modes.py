@@ -225,12 +225,33 @@ async def _examples(view: frame.View, mode: Any) -> None:
                 marks.link(one, view.path("/interactions", one))
             return
         rows = [
-            ((marks.brief(one.input, 70) or one.interaction_id, view.path("/interactions", one.interaction_id)), marks.brief(one.output, 60),  # noqa: E501
-             marks.brief(one.label, 60) if one.label is not None else None, f"{one.probability:.0%}",
-             marks.brief("; ".join(sign.detail for sign in one.evidence[:3]), 120))
+            (
+                _example(view, one),
+                marks.brief(one.output, 60),
+                marks.brief(one.label, 60) if one.label is not None else None,
+                f"{one.probability:.0%}",
+                _wide(marks.brief("; ".join(sign.detail for sign in one.evidence[:3]), 120)),
+            )
             for one in failures
-        ]  # fmt: skip
+        ]
         marks.table("Examples", ("Input", "Output", "Right", "P(failure)", "Evidence"), rows, numbers=(3,))
+
+
+def _example(view: frame.View, one: Any) -> Callable[[], None]:
+    """Fills a cell with the input, linked, and wide enough to be read on a phone."""
+    words, path = marks.brief(one.input, 70) or one.interaction_id, view.path("/interactions", one.interaction_id)
+
+    def fill() -> None:
+        marks.link(words, path).style("display:block;min-width:11rem")
+
+    return fill
+
+
+def _wide(words: str) -> Callable[[], None]:
+    def fill() -> None:
+        marks.say(words).style("display:block;min-width:12rem")
+
+    return fill
 
 
 def _trend(story: Any) -> None:
