@@ -18,6 +18,7 @@ from flywheel.keeping import Keeping
 from flywheel.loop.decide import close_modes
 from flywheel.loop.learn import withdraw_labels
 from flywheel.loop.turning import telling
+from flywheel.mending import Mending
 from flywheel.records import (
     Dataset,
     Failure,
@@ -74,7 +75,7 @@ def open(folder: str | Path, task: str | None = None, **sections: dict[str, Any]
     return Flywheel(path, config)
 
 
-class Flywheel(Keeping, Showing, Reviewing, Tracing, Handing):
+class Flywheel(Keeping, Mending, Showing, Reviewing, Tracing, Handing):
     """One product's flywheel: its log, tables and state, and every verb on them.
 
     Safe to use from several threads, and from several processes on one folder. Close it, or use it as a context
@@ -349,6 +350,7 @@ class Flywheel(Keeping, Showing, Reviewing, Tracing, Handing):
         state, counts = self._store.state, self._store.log.counts()
         champion, spins = self._releases.champion(), self.spins()
         receipts = [spin.receipt for spin in spins if spin.receipt]
+        problems = [check["line"] for check in self.doctor() if not check["ok"]]
         return {
             "name": self.name,
             "task": self.config.product.task,
@@ -364,7 +366,8 @@ class Flywheel(Keeping, Showing, Reviewing, Tracing, Handing):
             "turning": to_dict(self.turning()),
             "receipt": receipts[-1].line if receipts else None,
             "metrics": self._days(30),
-            "problems": [check["line"] for check in self.doctor() if not check["ok"]],
+            "problems": problems,
+            "standing": to_dict(self._standing(problems)),
         }
 
     def books(self) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from flywheel import __version__
 from flywheel.cli import audit, data, facts, findings, labels, look, privacy, review, server, setup, ship, showing, turn
 from flywheel.cli.dashboard import status
+from flywheel.cli.fixes import fixes
 from flywheel.cli.interaction import interaction
 from flywheel.cli.report import report
 from flywheel.cli.why import why
@@ -25,6 +26,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "observe",
         "failures",
         "modes",
+        "fixes",
         "interaction",
         "edge-cases",
         "slices",
@@ -101,6 +103,7 @@ app.command()(status)
 app.command()(look.failures)
 app.command()(look.modes)
 app.command()(interaction)
+app.command()(fixes)
 app.command("edge-cases")(look.edge_cases)
 app.command()(why)
 app.command()(findings.observe)

@@ -11,6 +11,7 @@ from flywheel.loop.spreading import groups_to_show
 from flywheel.loop.survey import Survey, survey
 from flywheel.loop.turn import Turn, kth_largest
 from flywheel.loop.wanted import champion_doubts, heard, offers, split_before
+from flywheel.loop.wishes import PREFERRED, follow_wish
 from flywheel.records import Mode, Selection, from_dict, to_dict
 
 __all__ = ["step_diagnose", "step_mine", "step_observe", "step_select", "step_sync"]
@@ -206,8 +207,9 @@ def step_select(work: Turn) -> dict[str, Any]:
     queue = curate.ReviewQueue(state)
     following = diagnose.follow(_modes(work), looks=spin.budget // 20)
     doubted = _second_looks(work, following.relabel, spin.budget // 20)
+    assigned: dict[str, str] = work.docs["diagnose"]["assignments"]
+    preferred = follow_wish(work, _modes(work), set(assigned.values())) if spin.budget else None
     if work.docs["sync"]["interactions"] and spin.budget:
-        assigned = work.docs["diagnose"]["assignments"]
         asked = {item.interaction_id for item in state.items() if item.spin != spin.number}
         left = spin.budget - len(doubted)
         settings = shop.config.curate
@@ -222,7 +224,7 @@ def step_select(work: Turn) -> dict[str, Any]:
             settings=replace(settings, audit_share=min(1.0, settings.audit_share * spin.budget / left)),
             spin=spin.number,
             seed=spin.seed,
-            worth=following.shares,
+            worth=_worth(following.shares, preferred),
             doubt=champion_doubts(work, work.pool),
             told=heard(work, work.pool),
             protected=shop.config.product.protected,
@@ -243,8 +245,16 @@ def step_select(work: Turn) -> dict[str, Any]:
         "second_looks": dict(zip(asked_again, (example.id for example in again), strict=True)),
         "asked": len(chosen) + len(doubted),
         "audit": sum(c.audit for c in chosen),
+        "preferred": preferred.id if preferred else None,
         **offers(work, chosen),
     }
+
+
+def _worth(shares: dict[str, float], preferred: Mode | None) -> dict[str, float]:
+    """What a label of each mode is worth: by its cause, and far more for the one that somebody asked to fix next."""
+    if preferred is None:
+        return shares
+    return {**shares, preferred.id: PREFERRED * shares.get(preferred.id, 1.0)}
 
 
 def _with_suggestions(work: Turn, chosen: Sequence[Selection], interactions: dict[str, Any]) -> list[Selection]:

@@ -12,6 +12,7 @@ from flywheel.server import (
     ingest,
     labeling,
     look,
+    mending,
     otlp,
     proxy,
     read,
@@ -19,7 +20,7 @@ from flywheel.server import (
     showing,
     tracing,
     turn,
-)
+)  # fmt: skip
 from flywheel.server.routes import Routes
 
 __all__ = ["all_routes", "closing"]
@@ -29,7 +30,7 @@ def all_routes() -> tuple[Routes, ...]:
     """Every group, in the order in which the description lists them."""
     taking = (ingest.routes, otlp.routes, bulk.routes, proxy.routes)
     looking = (read.routes, look.routes, showing.routes, tracing.routes, datasets.routes)
-    acting = (act.routes, labeling.routes, turn.routes)
+    acting = (act.routes, labeling.routes, turn.routes, mending.routes)
     return (*taking, *looking, *acting, reports.routes, health.routes)
 
 

@@ -1,21 +1,25 @@
-"""Wheel: where the loop stands, whether the product got better, and what waits."""
+"""Wheel: where the loop stands, whether the product got better, what was fixed and how fast, and what waits."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from nicegui import ui
 
+from flywheel.records import FailureHistory, Repair
 from flywheel.web import frame, marks
+from flywheel.web.circle import loop_picture
+from flywheel.web.intervals import intervals
 
 __all__ = ["add"]
 
-_STAGES = {
-    "sync": "reads the log", "observe": "looks for change", "diagnose": "finds what fails", "mine": "finds what is rare",  # noqa: E501
-    "select": "chooses what to ask", "label": "waits for answers", "curate": "makes the dataset", "train": "makes a candidate",  # noqa: E501
-    "replay": "runs both models", "gate": "gives the verdict", "release": "puts it to work", "measure": "writes the receipt",  # noqa: E501
-}  # fmt: skip
+_STATES = {"open": marks.NEUTRAL, "in work": marks.WARN, "reopened": marks.BAD, "fixed": marks.GOOD}
+_WAITS = {"labels": "waiting", "promotion": "waiting", "verdict": "need labels", "problem": "alarm"}
+"""The state in whose colour each kind of waiting is shown, where it is not called so itself."""
+_LAST = 60
+"""So many of the last spins are drawn."""
 
 
 def add() -> None:
@@ -27,13 +31,15 @@ def add() -> None:
         if not status["interactions"] and not status["examples"]:
             _begin(status["folder"])
             return
-        releases = await view.ask(view.wheel.releases)
-        _figures(status)
-        _waits(view, status)
-        _stages(view, status["spins"])
+        told = await view.ask(view.wheel.failure_history)
+        _figures(status, told)
+        _waits(view, status["standing"])
+        _loop(view, status["standing"])
         with ui.element("div").classes("fw-grid"):
-            _accuracy(status["spins"], {release.spin: release.version for release in releases})
-            _uplift(status["spins"])
+            _accuracy(status["spins"], told.released)
+            _uplift(view, status["spins"])
+            _failures(told)
+            _time_to_fix(view, told)
             _traffic(status["metrics"])
             _modes(view, status["modes"])
 
@@ -52,8 +58,8 @@ def _begin(folder: str) -> None:
             marks.code(command)
 
 
-def _figures(status: dict[str, Any]) -> None:
-    receipt = next((spin["receipt"] for spin in reversed(status["spins"]) if spin["receipt"]), None)
+def _figures(status: dict[str, Any], told: FailureHistory) -> None:
+    receipt = next((one for one in map(_measured, reversed(status["spins"])) if one), None)
     champion = status["champion"]
     with ui.element("div").classes("fw-figures"):
         if receipt:
@@ -67,83 +73,160 @@ def _figures(status: dict[str, Any]) -> None:
             marks.figure("In production", champion["version"], f"since {marks.when(champion['at'])}")
         live = [mode for mode in status["modes"] if mode["state"] != "fixed" and mode["count"]]
         marks.figure("Failure modes that occur", marks.number(len(live)), f"{len(status['modes'])} known")
+        if told.repairs:
+            found = told.time_to_fix
+            marks.figure("From failure to fix", _days(found.median), f"median, n = {found.n + found.unfixed:,} modes")
     if status["receipt"]:
         marks.say(status["receipt"], "p", "fw-says")
 
 
-def _waits(view: frame.View, status: dict[str, Any]) -> None:
-    waits: list[tuple[str, str]] = []
-    if status["waiting"]:
-        waits.append((f"{status['waiting']:,} answers to label", "/review"))
-    spins = status["spins"]
-    if spins and spins[-1]["verdict"] and spins[-1]["verdict"]["decision"] == "need labels":
-        waits.append((f"The verdict of spin {spins[-1]['number']} needs more labels", f"/spins/{spins[-1]['number']}"))
-    alarms = [seen for seen in (spins[-1]["observations"] if spins else []) if seen["alarm"]]
-    waits += [(seen["line"], "/health") for seen in alarms[:5]]
-    waits += [
-        (f"{mode['name']} has come back", f"/modes/{mode['id']}")
-        for mode in status["modes"]
-        if mode["state"] == "reopened"
-    ]
+def _measured(spin: dict[str, Any]) -> dict[str, Any] | None:
+    """A spin's receipt, where labels were there to measure with."""
+    receipt: dict[str, Any] | None = spin["receipt"]
+    return receipt if receipt and receipt["after"]["n"] else None
+
+
+def _waits(view: frame.View, standing: dict[str, Any]) -> None:
     with marks.block("What waits for you"):
-        for words, path in waits:
-            with ui.element("div"):
-                marks.link(words, view.path(path))
-        for problem in status["problems"]:
-            marks.say(problem, "p", "fw-bad")
-        if not waits and not status["problems"]:
-            marks.say("Nothing: no labels are asked for, no alarm is raised.", "p")
+        if not standing["waits"] and not standing["next"]:
+            marks.say("Nothing: no labels are asked for, no verdict is open, no alarm is raised.", "p")
+            return
+        rows: list[tuple[Any, Any]] = []
+        for one in standing["waits"]:
+            target = _where(view, one)
+            rows.append((_kind(one["kind"]), (one["line"], target) if target else one["line"]))
+        if standing["next"]:
+            wish = standing["next"]
+            said = "is asked about first" if wish["spin"] else "will be asked about first by the next spin"
+            line = f"{wish['name']} {said} (asked for by {wish['by']})"
+            rows.append((_kind("next"), (line, view.path("/modes", wish["mode"]))))
+        marks.table("What waits for you", ("What", "Which"), rows)
 
 
-def _stages(view: frame.View, spins: list[dict[str, Any]]) -> None:
-    spin = spins[-1] if spins else None
-    says = "No spin has run yet. Start one with: flywheel spin" if spin is None else (
-        f"Spin {spin['number']} is {spin['state']}"
-        + (f": it waits for {spin['waiting_for']} labels" if spin["waiting_for"] else "")
-    )  # fmt: skip
-    names = list(_STAGES)
-    reached = -1 if spin is None else names.index(spin["step"]) if spin["step"] in names else len(names)
-    with marks.block("The loop", f"{says}."), ui.element("ol").classes("fw-stages"):
-        for place, (name, does) in enumerate(_STAGES.items()):
-            done = spin is not None and (spin["state"] == "done" or place < reached)
-            with ui.element("li").classes("done" if done else "now" if place == reached else ""):
-                marks.say(name)
-                took = spin["seconds"].get(name) if spin else None
-                marks.say(does if took is None else f"{does} · {took:.1f} s", classes="fw-dim fw-small")
+def _kind(kind: str) -> Callable[[], None]:
+    """Fills a cell with what it is that waits, in its colour."""
+
+    def fill() -> None:
+        marks.badge(_WAITS.get(kind, kind)).set_text(kind)
+
+    return fill
 
 
-def _accuracy(spins: list[dict[str, Any]], released: dict[int, str]) -> None:
-    told = [(spin["number"], spin["receipt"]["after"]) for spin in spins if spin["receipt"]]
+def _where(view: frame.View, one: dict[str, Any]) -> str | None:
+    places = {"labels": "/review", "promotion": "/releases", "verdict": "/spins", "reopened": "/modes",
+              "alarm": "/health"}  # fmt: skip
+    place = places.get(one["kind"])
+    if place is None or not view.may(frame.scopes().get(place, "read")):
+        return None
+    if one["kind"] == "alarm":
+        return view.path(f"/health?spin={one['about']}")
+    return view.path(place, one["about"]) if one["kind"] in ("verdict", "reopened") else view.path(place)
+
+
+def _loop(view: frame.View, standing: dict[str, Any]) -> None:
+    says = f"{standing['line']}." + (" Start one with: flywheel spin" if standing["spin"] is None else "")
+    with marks.block("The loop", says):
+        loop_picture(view, standing)
+
+
+def _accuracy(spins: list[dict[str, Any]], released: dict[str, datetime]) -> None:
+    told = [(spin, receipt["after"]) for spin in spins[-_LAST:] if (receipt := _measured(spin))]
     with marks.block("Accuracy"):
         if not told:
-            marks.empty("No spin has been measured yet.")
+            marks.empty("No spin has been measured yet: that takes labels.")
             return
         shares = {key: [round(100 * after[key], 1) for _, after in told] for key in ("estimate", "low", "high")}
+        marked = [(f"spin {spin['number']}", spin["candidate"]) for spin, _ in told if spin["candidate"] in released]
         options = marks.line(
-            [f"spin {number}" for number, _ in told], shares["estimate"], low=shares["low"], high=shares["high"], unit="%",  # noqa: E501
-            name="accuracy", marked=[(f"spin {number}", released[number]) for number, _ in told if number in released],
+            [f"spin {spin['number']}" for spin, _ in told], shares["estimate"], low=shares["low"],
+            high=shares["high"], unit="%", name="accuracy", marked=marked,
         )  # fmt: skip
-        last = told[-1][1]
+        ships = f" Lines mark releases: {', '.join(version for _, version in marked)}." if marked else ""
+        says = (
+            f"Right answers after each spin, by audit labels, with 95 % intervals; now {marks.interval(told[-1][1])}."
+        )
+        marks.chart(options, says + ships)
+
+
+def _uplift(view: frame.View, spins: list[dict[str, Any]]) -> None:
+    told = [(spin, receipt) for spin in spins[-_LAST:] if (receipt := _measured(spin))]
+    with marks.block("What each spin brought"):
+        if not told:
+            marks.empty("No spin has been measured yet: that takes labels.")
+            return
+        gains = [[round(100 * receipt["uplift"][key], 1) for key in ("low", "estimate", "high")] for _, receipt in told]
+        options = intervals([f"spin {spin['number']}" for spin, _ in told], gains, unit="points", name="uplift")
+        marks.chart(options, "Uplift against the model before, on the same interactions, with 95 % intervals.")
+        rows = [
+            ((spin["number"], view.path("/spins", spin["number"])), receipt["decision"],
+             marks.interval(receipt["uplift"], points=True), marks.number(receipt["labels"]),
+             _money(receipt, "value", " a year"), _money(receipt, "cost"))
+            for spin, receipt in reversed(told[-8:])
+        ]  # fmt: skip
+        heads = ("Spin", "Verdict", "Uplift", "Labels", "Return", "Cost")
+        marks.table("What each spin brought", heads, rows, numbers=(2, 3, 4, 5))
+        if all(receipt["value"] is None for _, receipt in told):
+            marks.say("Return is told once [value] in flywheel.toml prices a failure.", "p", "fw-dim fw-small")
+
+
+def _money(receipt: dict[str, Any], name: str, per: str = "") -> str:
+    return "–" if receipt[name] is None else f"{receipt[name]:,.0f} {receipt['currency'] or ''}{per}"
+
+
+def _failures(told: FailureHistory) -> None:
+    with marks.block("Failure modes over time"):
+        spins = told.spins[-_LAST:]
+        if not spins:
+            marks.empty("No spin has looked for failures yet.")
+            return
+        options = marks.bars([f"spin {one.spin}" for one in spins], [])
+        options["series"] = [
+            {"type": "bar", "stack": "modes", "name": state, "color": colour, "barMaxWidth": 28,
+             "data": [one.modes[state] for one in spins]}
+            for state, colour in _STATES.items()
+        ]  # fmt: skip
+        options["legend"] = {"bottom": 0, "icon": "rect", "textStyle": {"color": "#8a919b"}}
+        options["grid"]["bottom"] = 30
+        options["aria"] = {"enabled": True, "decal": {"show": True}}
+        last = spins[-1]
+        failing = sum(last.failures[state] for state in _STATES if state != "fixed")
+        came = sum(one.reopened for one in told.spins)
         marks.chart(
-            options, f"Right answers after each spin, on audit labels, with 95 % intervals; now {marks.interval(last)}."
+            options,
+            f"Modes by state after each spin. After the last, {sum(last.modes.values()) - last.modes['fixed']} still "
+            f"fail (about {failing:,.0f} failures in its window) and {last.modes['fixed']} are fixed; over all spins "
+            f"{sum(one.fixed for one in told.spins)} were fixed and {came} came back.",
         )
 
 
-def _uplift(spins: list[dict[str, Any]]) -> None:
-    told = [spin for spin in spins if spin["receipt"]]
-    with marks.block(
-        "What each spin brought", "Against the model before it, on the same interactions, with 95 % intervals."
-    ):
-        if not told:
-            marks.empty("No spin has been measured yet.")
+def _days(days: float | None) -> str:
+    return "–" if days is None else f"{24 * days:,.1f} hours" if days < 2 else f"{days:,.1f} days"
+
+
+def _time_to_fix(view: frame.View, told: FailureHistory) -> None:
+    found = told.time_to_fix
+    with marks.block("From failure to fix", "From a mode's first interaction to the release that fixed it."):
+        if not told.repairs:
+            marks.empty(f"Nothing was fixed yet; {found.unfixed} modes fail.")
             return
+        with ui.element("div").classes("fw-figures"):
+            low, high = _days(found.low), "no upper end yet" if found.high is None else _days(found.high)
+            median = "fewer than half are fixed" if found.median is None else f"95 % interval {low} to {high}"
+            marks.figure("Median", _days(found.median), median)
+            marks.figure("A quarter within", _days(found.quarter))
+            marks.figure("Three quarters within", _days(found.three_quarters))
+            marks.figure("n", f"{found.n} fixed", f"{found.unfixed} still fail, and count so far")
+        newest: list[Repair] = sorted(told.repairs, key=lambda one: one.at, reverse=True)[:8]
         rows = [
-            (spin["number"], spin["receipt"]["decision"], marks.interval(spin["receipt"]["uplift"], points=True),
-             spin["receipt"]["labels"], "–" if spin["receipt"]["value"] is None else
-             f"{spin['receipt']['value']:,.0f} {spin['receipt']['currency'] or ''} a year")
-            for spin in reversed(told[-8:])
-        ]  # fmt: skip
-        marks.table("What each spin brought", ("Spin", "Verdict", "Uplift", "Labels", "Return"), rows, numbers=(3, 4))
+            (
+                (one.name, view.path("/modes", one.mode)),
+                one.version,
+                (lambda at=one.at: marks.say(marks.when(at)[:10]).style("white-space:nowrap")),
+                _days(one.days),
+            )
+            for one in newest
+        ]
+        marks.table("Fixes", ("Mode", "Fixed in", "At", "Took"), rows, numbers=(3,))
 
 
 def _traffic(days: list[dict[str, Any]]) -> None:
@@ -158,11 +241,13 @@ def _traffic(days: list[dict[str, Any]]) -> None:
 
 
 def _modes(view: frame.View, modes: list[dict[str, Any]]) -> None:
-    counted = Counter(mode["state"] for mode in modes)
+    counted: dict[str, int] = {}
+    for mode in modes:
+        counted[mode["state"]] = counted.get(mode["state"], 0) + 1
     says = ", ".join(f"{count} {state}" for state, count in sorted(counted.items()))
-    with marks.block("Failure modes", f"{says or 'None known yet'}."):
+    with marks.block("Failure modes", f"The riskiest first: {says}." if modes else "None known yet."):
         rows = [
-            ((mode["name"], view.path("/modes", mode['id'])), lambda state=mode["state"]: marks.badge(state),
+            ((mode["name"], view.path("/modes", mode["id"])), lambda state=mode["state"]: marks.badge(state),
              marks.number(mode["count"], 1))
             for mode in modes[:8]
         ]  # fmt: skip

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
-from flywheel.errors import FlywheelError, NotFound
+from flywheel.errors import FlywheelError
 from flywheel.web import frame, marks
+from flywheel.web.intervals import intervals
 
 __all__ = ["add"]
 
@@ -21,60 +24,113 @@ def add() -> None:
     async def modes(view: frame.View, state: str = "") -> None:
         with ui.element("nav").classes("fw-tabs").props('aria-label="State"'):
             for name in _STATES:
-                link = marks.link(
-                    name or "all", view.path(f"/modes?state={name.replace(' ', '%20')}" if name else "/modes")
-                )
+                place = f"/modes?state={quote(name)}" if name else "/modes"
+                link = marks.link(name or "all", view.path(place))
                 if name == state:
                     link._props["aria-current"] = "page"
         found = await view.ask(lambda: view.wheel.modes(state or None))
         if not found:
             marks.empty("No failure mode here. A spin groups failures into modes:", "flywheel spin")
             return
-        with marks.block(
-            "By risk", "Risk is severity × occurrence × detectability, each 1 to 10; failures are of the last window."
-        ):
-            rows = [
-                ((mode.name, view.path("/modes", mode.id)), lambda mode=mode: marks.badge(mode.state),
-                 mode.risk.number if mode.risk else None,
-                 f"{mode.risk.severity} × {mode.risk.occurrence} × {mode.risk.detectability}" if mode.risk else None,
-                 f"{mode.count:,.1f} ({marks.percent(mode.share)})", f"{mode.cause.kind} ({mode.cause.probability:.0%})")  # noqa: E501
-                for mode in found
-            ]  # fmt: skip
-            marks.table(
-                "Failure modes by risk",
-                ("Mode", "State", "Risk", "S × O × D", "Failures", "Cause"),
-                rows,
-                numbers=(2, 3, 4),
-            )
+        wish = await view.ask(view.wheel.next_fix)
+        _by_risk(view, found, wish)
         first = await view.ask(lambda: view.wheel.fix_first(5))
         if first:
-            with marks.block("Fix this next", "Ordered by what a label spent on it buys."), ui.element("ol"):
+            with marks.block("What to fix first", "Ordered by what a label spent on it buys."), ui.element("ol"):
                 for fix in first:
-                    with ui.element("li"):
+                    with ui.element("li").style("margin-bottom:.4rem"):
                         marks.link(fix.line, view.path("/modes", fix.mode))
 
     @frame.page("/modes/{mode_id}", title="Failure mode", scope="read")
     async def mode(view: frame.View, mode_id: str) -> None:
-        mode = next((one for one in await view.ask(view.wheel.modes) if one.id == mode_id), None)
-        if mode is None:
-            raise NotFound(
-                f"there is no failure mode {mode_id!r}. It may have been merged; the list has those there are"
-            )
-        _head(mode)
+        story = await view.ask(lambda: view.wheel.mode(mode_id))
+        mode = story.mode
+        _head(view, story)
         with ui.element("div").classes("fw-grid"):
             _cause(mode)
             _risk(mode)
+            _trend(story)
+            _slices(view, story)
         await _whys(view, mode)
         await _examples(view, mode)
-        await _history(view, mode)
+        _replays(story)
+        _fixes(view, story)
 
 
-def _head(mode: Any) -> None:
-    with ui.element("div").classes("fw-row").style("margin-bottom:1rem"):
+def _by_risk(view: frame.View, found: list[Any], wish: Any) -> None:
+    says = (
+        "Risk is severity × occurrence × detectability, each from 1 (harmless, rare, seen at once) to 10. "
+        "Failures are of the last window, of a fixed mode those before its fix; a week is at the window's traffic, "
+        "with 95 % intervals."
+    )
+    with marks.block("By risk", says):
+        rows = [
+            (
+                (mode.name, view.path("/modes", mode.id)),
+                lambda mode=mode: _states(mode.state, wish is not None and wish.mode == mode.id),
+                (lambda risk=mode.risk: _parts(risk)) if mode.risk else "–",
+                f"{'was ' if mode.state == 'fixed' else ''}{mode.count:,.1f} ({marks.percent(mode.share)})",
+                _week(mode.risk) if mode.count and mode.state != "fixed" else "–",
+                f"{mode.cause.kind} ({mode.cause.probability:.0%})",
+            )
+            for mode in found
+        ]
+        heads = ("Mode", "State", "Risk", "Failures", "A week", "Cause")
+        marks.table("Failure modes by risk", heads, rows, numbers=(3, 4))
+
+
+def _states(state: str, wished: bool) -> None:
+    marks.badge(state)
+    if wished:
+        marks.badge("next").style("margin-left:.3rem")
+
+
+def _parts(risk: Any) -> None:
+    """The risk's number, what it is made of, and the same as a bar: the number is of 1,000."""
+    with ui.element("div").style("min-width:9rem"):
+        marks.say(str(risk.number)).style("font-weight:600")
+        marks.say(f" = {risk.severity} × {risk.occurrence} × {risk.detectability}", classes="fw-dim fw-small")
+        marks.meter(risk.number / 1000, f"Risk {risk.number} of 1,000")
+
+
+def _week(risk: Any) -> str:
+    week = risk.per_week if risk else None
+    return "–" if week is None else f"{week.estimate:,.0f} ({week.low:,.0f} to {week.high:,.0f})"
+
+
+def _head(view: frame.View, story: Any) -> None:
+    mode = story.mode
+    with ui.element("div").classes("fw-row").style("margin-bottom:.5rem"):
         marks.say(mode.name, "h2").style("font-size:1.1rem")
-        marks.badge(mode.state)
+        _states(mode.state, story.next is not None)
         marks.say(f"{mode.count:,.1f} failures, {marks.percent(mode.share)} of the last window", classes="fw-dim")
         marks.say(f"first seen in spin {mode.first_spin}, last in spin {mode.last_spin}", classes="fw-dim")
+    with ui.element("div").classes("fw-row").style("margin-bottom:1rem"):
+        _next(view, story)
+
+
+def _next(view: frame.View, story: Any) -> None:
+    """Fix this next: have the next spin ask about this mode first, or take that back."""
+    mode, wish = story.mode, story.next
+    if wish is not None:
+        when = "The next spin asks" if wish.spin is None else f"Spin {wish.spin} asks"
+        marks.say(f"{when} about it first (asked for by {wish.by}, {marks.when(wish.at)}).", classes="fw-dim")
+    if not view.may("label") or mode.state == "fixed" or (wish is not None and wish.spin is not None):
+        return
+
+    async def go() -> None:
+        try:
+            await view.ask(lambda: view.wheel.fix_next(None if wish else mode.id, by=view.by), scope="label")
+        except FlywheelError as problem:
+            told.set_text(str(problem))
+            return
+        ui.navigate.reload()
+
+    look = "no-caps flat" if wish else "no-caps unelevated"
+    ui.button("Take it back" if wish else "Fix this next", on_click=go).props(look)
+    if wish is None:
+        marks.say("The next spin then asks for its labels first.", classes="fw-dim fw-small")
+    told = marks.say("", classes="fw-bad").props("role=alert")
 
 
 def _cause(mode: Any) -> None:
@@ -120,31 +176,44 @@ async def _whys(view: frame.View, mode: Any) -> None:
                 with ui.element("li").style("margin-bottom:.6rem"):
                     marks.say(why.question, "strong")
                     marks.say(why.answer or "Nobody has answered yet.", "div", "fw-text")
-                    marks.say(f"{why.kind}{f' · n = {why.n:,}' if why.n else ''}", "div", "fw-dim fw-small")
-                    if view.may("label") and why.kind != "tested":
-                        _answer(view, mode.id, place, why.answer if why.kind == "said" else "")
+                    by = f" by {why.by}" if why.by else ""
+                    marks.say(f"{why.kind}{by}{f' · n = {why.n:,}' if why.n else ''}", "div", "fw-dim fw-small")
+                    if why.drafted is not None:
+                        marks.say(f"The data says: {why.drafted.answer}", "div", "fw-dim fw-small")
+                    if view.may("label"):
+                        _answer(view, mode.id, place, why.answer, why.kind)
+            if view.may("label") and 0 < len(chain.whys) < 9 and chain.whys[-1].kind != "open":
+                with ui.element("li"):
+                    marks.say("And why is that?", "strong")
+                    _answer(view, mode.id, len(chain.whys) + 1, "", "open")
         if chain.receipt:
             marks.say(chain.receipt, "p")
 
 
-def _answer(view: frame.View, mode_id: str, place: int, before: str) -> None:
-    with ui.row().classes("fw-row"):
+def _answer(view: frame.View, mode_id: str, place: int, before: str, kind: str) -> None:
+    """Edit one why where it stands; what is answered already is opened by a button."""
+    opening = ui.button("Edit").props(f'flat dense no-caps aria-label="Edit why {place}"') if kind != "open" else None
+    with ui.row().classes("fw-row") as row:
         field = (
             ui.input("Your answer", value=before)
             .props("dense outlined maxlength=2000")
             .style("min-width:min(26rem,70vw)")
         )
+        told = marks.say("", classes="fw-bad").props("role=alert")
 
         async def keep() -> None:
             try:
                 said = str(field.value or "")
                 await view.ask(lambda: view.wheel.answer_why(mode_id, place, said, by=view.by), scope="label")
             except FlywheelError as problem:
-                ui.notify(str(problem), type="negative")
+                told.set_text(str(problem))
                 return
             ui.navigate.reload()
 
         ui.button("Save", on_click=keep).props("flat dense no-caps")
+    if opening is not None:
+        row.set_visibility(False)
+        opening.on_click(lambda: (row.set_visibility(True), opening.set_visibility(False)))
 
 
 async def _examples(view: frame.View, mode: Any) -> None:
@@ -156,32 +225,157 @@ async def _examples(view: frame.View, mode: Any) -> None:
                 marks.link(one, view.path("/interactions", one))
             return
         rows = [
-            ((marks.brief(one.input, 70) or one.interaction_id, view.path("/interactions", one.interaction_id)), marks.brief(one.output, 60),  # noqa: E501
-             marks.brief(one.label, 60) if one.label is not None else None, f"{one.probability:.0%}",
-             marks.brief("; ".join(sign.detail for sign in one.evidence[:3]), 120))
+            (
+                _example(view, one),
+                marks.brief(one.output, 60),
+                marks.brief(one.label, 60) if one.label is not None else None,
+                f"{one.probability:.0%}",
+                _wide(marks.brief("; ".join(sign.detail for sign in one.evidence[:3]), 120)),
+            )
             for one in failures
-        ]  # fmt: skip
+        ]
         marks.table("Examples", ("Input", "Output", "Right", "P(failure)", "Evidence"), rows, numbers=(3,))
 
 
-async def _history(view: frame.View, mode: Any) -> None:
-    spins = await view.ask(view.wheel.spins)
-    seen = [(spin, one) for spin in spins for one in spin.modes if one.id == mode.id]
-    with marks.block("History", f"Fixed in {mode.fixed_in}." if mode.fixed_in else "Not fixed yet."):
-        if not seen:
+def _example(view: frame.View, one: Any) -> Callable[[], None]:
+    """Fills a cell with the input, linked, and wide enough to be read on a phone."""
+    words, path = marks.brief(one.input, 70) or one.interaction_id, view.path("/interactions", one.interaction_id)
+
+    def fill() -> None:
+        marks.link(words, path).style("display:block;min-width:11rem")
+
+    return fill
+
+
+def _wide(words: str) -> Callable[[], None]:
+    def fill() -> None:
+        marks.say(words).style("display:block;min-width:12rem")
+
+    return fill
+
+
+def _trend(story: Any) -> None:
+    days = story.days[-90:]
+    with marks.block("Trend by day"):
+        if not days:
+            marks.empty("No day on record: a spin puts failures into modes.")
             return
+        shown = {day.at.date() for day in days}
         options = marks.line(
-            [f"spin {spin.number}" for spin, _ in seen],
-            [round(100 * one.share, 2) for _, one in seen],
-            unit="%",
-            name="share",
+            [f"{day.at:%m-%d}" for day in days],
+            [round(day.failures.estimate, 1) for day in days],
+            low=[round(day.failures.low, 1) for day in days],
+            high=[round(day.failures.high, 1) for day in days],
+            name="expected failures",
             colour=marks.BAD,
+            marked=[(f"{fix.at:%m-%d}", fix.version) for fix in story.repairs if fix.at.date() in shown],
         )
-        marks.chart(options, "Its failures as a share of each spin's window.")
+        last = days[-1]
+        share = f", {last.failures.estimate / last.volume:.1%} of {last.volume:,} interactions" if last.volume else ""
+        marks.chart(
+            options,
+            f"Expected failures a day (UTC), with the 95 % interval of a count; {last.failures.estimate:,.1f} "
+            f"({last.failures.low:,.1f} to {last.failures.high:,.1f}) on {last.at:%Y-%m-%d}{share}. Lines mark fixes.",
+        )
+
+
+def _slices(view: frame.View, story: Any) -> None:
+    says = "How many times as common a value is among its failures as in all traffic. Intervals hold for all at once."
+    with marks.block("Slices it concentrates in", says):
+        if not story.slices:
+            marks.empty("None for sure: its failures lie where the traffic does, as far as so many of them can tell.")
+            return
         rows = [
-            ((spin.number, view.path("/spins", spin.number)), one.state, marks.number(one.count, 1),
-             spin.verdict.decision if spin.verdict else None,
-             ("yes" if mode.id in spin.verdict.modes_fixed else "no") if spin.verdict else None)
-            for spin, one in reversed(seen)
-        ]  # fmt: skip
-        marks.table("Replay per spin", ("Spin", "State", "Failures", "Verdict", "Fixed on replay"), rows, numbers=(2,))
+            (
+                _slice(view, story.mode.id, one),
+                f"{one.lift.estimate:.1f} × ({one.lift.low:.1f} to {one.lift.high:.1f})",
+                f"{one.failures:,} of {one.of:,}",
+                marks.percent(one.traffic / one.traffic_of),
+            )
+            for one in story.slices
+        ]
+        heads = ("Slice", "As common", "Failures", "Of traffic")
+        marks.table("Slices it concentrates in", heads, rows, numbers=(1, 2, 3))
+        marks.say(f"{story.slices[0].tried:,} values and pairs were tried or could have been.", "p", "fw-dim fw-small")
+
+
+def _slice(view: frame.View, mode: str, one: Any) -> Any:
+    """The slice; of context values, linked to the mode's failures in it as they arrive."""
+    if any(name.startswith("input.") or name == "model" for name, _ in one.where.conditions):
+        return str(one.where)
+    where = ", ".join(f"{name}={value}" for name, value in one.where.conditions)
+    return str(one.where), view.path(f"/live?{urlencode({'mode': mode, 'where': where})}")
+
+
+def _replays(story: Any) -> None:
+    with marks.block("Replay by version"):
+        if not story.replays:
+            marks.empty("None of its cases has a label yet, so nobody can say who gets them right.")
+            return
+        spans = [
+            [round(100 * share, 1) for share in (one.share.low, one.share.estimate, one.share.high)]
+            for one in story.replays
+        ]
+        marks.chart(
+            intervals([one.version for one in story.replays], spans, unit="%", name="right"),
+            f"Share of the mode's labelled cases that each version gets right, on the same {story.replays[-1].n:,}; "
+            "95 % intervals. What a version learnt from is answered by a twin that did not.",
+        )
+        rows = [
+            (
+                one.version,
+                lambda role=one.role: marks.badge(role),
+                f"{one.right:,} of {one.n:,}",
+                marks.interval(one.share),
+            )
+            for one in story.replays
+        ]
+        marks.table("Replay by version", ("Version", "Role", "Right", "Share"), rows, numbers=(2, 3))
+
+
+def _fixes(view: frame.View, story: Any) -> None:
+    says = "; ".join(
+        f"fixed in {fix.version} on {fix.at:%Y-%m-%d}, {fix.days:,.1f} days after it began" for fix in story.repairs
+    )
+    with marks.block("Fix history", f"{says[:1].upper()}{says[1:]}." if says else "Not fixed yet."):
+        if not story.spins:
+            marks.empty("No spin is on record for it.")
+            return
+        rows = [
+            (
+                (one.spin, view.path("/spins", one.spin)),
+                _day(one.at),
+                lambda one=one: _change(one),
+                f"{one.labelled:,} of {one.asked:,}",
+                (f"{one.learnt:,} in {one.dataset[:8]}", view.path("/data", one.dataset)) if one.dataset else "–",
+                one.candidate or "–",
+                _outcome(one),
+            )
+            for one in reversed(story.spins)
+        ]
+        heads = ("Spin", "At", "State", "Labels", "Learnt from", "Candidate", "Outcome")
+        marks.table("Fix history", heads, rows, numbers=(3,))
+
+
+def _day(at: Any) -> Callable[[], None]:
+    """Fills a cell with a day that is not broken over lines."""
+
+    def fill() -> None:
+        marks.say(marks.when(at)[:10]).style("white-space:nowrap")
+
+    return fill
+
+
+def _change(one: Any) -> None:
+    marks.say(f"{one.before or 'new'} → ", classes="fw-dim")
+    marks.badge(one.after)
+    if one.preferred:
+        marks.say(" asked for next", classes="fw-dim fw-small")
+
+
+def _outcome(one: Any) -> str:
+    if one.fixed_in:
+        return f"fixed in {one.fixed_in}"
+    if one.decision is None:
+        return "–"
+    return f"{one.decision}{', fixes it on replay' if one.proved else ''}"
