@@ -15,6 +15,7 @@ from flywheel.parts import Parts
 if TYPE_CHECKING:
     from flywheel.diagnose.arriving import Arrival
     from flywheel.diagnose.first import Fix
+    from flywheel.diagnose.within import Within
     from flywheel.observe.span import Span
     from flywheel.ports import Progress
     from flywheel.records import EdgeCase, Group, Observation
@@ -23,6 +24,8 @@ __all__ = ["Looking"]
 
 _BEFORE = timedelta(weeks=8)
 """At most so much of what came before a window is what it is held against."""
+_LOOKED_INTO = 4000
+"""A slice is looked into through so many of the window's likeliest failures."""
 
 
 class Looking(Parts):
@@ -74,6 +77,19 @@ class Looking(Parts):
         snapshot = self._snapshot_now()
         window, reference = self._windows(snapshot, since, until)
         return slices_of(self._workshop([], None), snapshot, window, reference, k=k, seed=seed)
+
+    def slice(self, *conditions: str, limit: int = 20) -> Within:
+        """What fails where all conditions hold (`device=ios`, `hour=9 to 12`), of the last spin's window: which modes.
+
+        The names and values are those of a slice or an influence that `findings` tells. `limit` bounds the examples.
+        Raises `InvalidConfig` for a condition that is none.
+        """
+        from flywheel.diagnose.within import failures_within, slice_of
+        from flywheel.loop import recent_failures
+
+        where, state = slice_of(conditions), self._store.state
+        found = recent_failures(self._workshop([], None), limit=_LOOKED_INTO, mode=None)
+        return failures_within(where, found, state.modes(), limit)
 
     def findings(self, spin: int | None = None) -> list[Observation]:
         """What a spin (the last one where none is named) saw in its window: charts, evidence and queries too."""

@@ -15,6 +15,7 @@ from flywheel import loop, plugins
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.handing import Handing
 from flywheel.keeping import Keeping
+from flywheel.loop.approving import receipt_again
 from flywheel.loop.decide import close_modes
 from flywheel.loop.learn import withdraw_labels
 from flywheel.loop.turning import telling
@@ -414,7 +415,7 @@ class Flywheel(Keeping, Mending, Showing, Reviewing, Tracing, Handing):
         return self._releases.history()  # type: ignore[no-any-return]
 
     def promote(self, *, by: str = "", at: datetime | None = None) -> Release:
-        """Make the waiting challenger the champion."""
+        """Make the waiting challenger the champion; its spin's receipt then says what that changed."""
         challenger = self._releases.challenger()
         known = self._store.state.candidate(challenger.version) if challenger else None
         if known is None:
@@ -427,6 +428,7 @@ class Flywheel(Keeping, Mending, Showing, Reviewing, Tracing, Handing):
             self._trail.record("promote", release.version, by=by or "operator", at=now)
             spin = self._store.state.spin(known[0].spin)
             close_modes(self._store.state, spin.verdict if spin else None, release.version)
+            receipt_again(self._workshop([], None), known[0].spin, release.version, now)
         return release  # type: ignore[no-any-return]
 
     def rollback(self, *, by: str = "", at: datetime | None = None) -> Release:

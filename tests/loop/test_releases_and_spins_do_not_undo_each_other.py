@@ -68,6 +68,24 @@ def test_a_challenger_that_a_person_promotes_closes_its_modes(tmp_path, bot):
 
 
 @pytest.mark.slow
+def test_the_receipt_says_what_changed_once_a_person_has_approved(bot):
+    shipped = bot.spin(budget=40, at=AT, labeler=topic).receipt
+    with flywheel.open(f"{bot.folder}-by-hand", task="classification", release={"automatic": False}) as fw:
+        known = [(ask.format(word), word) for word in WORDS[:2] for ask in ASKS]
+        fw.seed([x for x, _ in known], [y for _, y in known], at=AT)
+        fw.spin(budget=0, at=AT)
+        texts = [f"{ask.format(word)} {i}" for i in range(5) for word in WORDS for ask in ASKS]
+        fw.predict(texts, at=AT, ids=[f"r{i}" for i in range(len(texts))])
+        held = fw.spin(budget=40, at=AT, labeler=topic)
+        assert "changed nothing in production" in held.receipt.line
+        fw.promote(by="ana")
+        after = fw.spins()[-1]
+        assert (after.state, after.verdict) == ("done", held.verdict)
+        assert after.receipt.uplift == shipped.uplift
+        assert after.receipt.uplift.estimate > 0
+
+
+@pytest.mark.slow
 def test_a_folder_without_labels_is_told_what_to_do_and_is_not_stuck(tmp_path):
     with flywheel.open(tmp_path / "new", task="classification", **OPTIONS) as fw:
         with pytest.raises(NothingToLearn, match="no label yet"):

@@ -87,6 +87,9 @@ def observe(
 
 
 def slices(
+    where: Annotated[
+        list[str] | None, typer.Argument(help="Look into this one: conditions that all hold.", metavar="NAME=VALUE")
+    ] = None,
     since: Since = None,
     until: Until = None,
     k: Annotated[int, typer.Option("--top", "-k", min=1, max=100, help="At most so many.")] = 10,
@@ -96,15 +99,20 @@ def slices(
 ) -> None:
     """Find where the model fails most.
 
-    Conjunctions of context and input values, found on one half of the interactions and confirmed on the other.
+    Conjunctions of context and input values, found on one half of the interactions and confirmed on the other. With
+    conditions it looks into that slice: which failure modes the failures of the last spin's window there belong to.
 
     \b
     Examples:
       flywheel slices
+      flywheel slices device=ios network=3g
       flywheel slices --since 30d --top 5
       flywheel slices --json
     """
     with opened(folder, as_json) as door:
+        if where:
+            _within(door, where)
+            return
         found = door.wheel.slices(since=_when(since, "since"), until=_when(until, "until"), k=k, seed=seed)
         if door.json(found):
             return
@@ -124,6 +132,24 @@ def slices(
                 for seen in found
             ],
         )
+
+
+def _within(door: Door, where: Sequence[str]) -> None:
+    inside = door.wheel.slice(*where)
+    if door.json(inside):
+        return
+    show = door.screen
+    show.line(str(inside.where), "bold")
+    show.line(f"  {number(inside.failures)} expected failures of the {number(inside.of)} in the last window", "dim")
+    if inside.modes:
+        show.table(
+            ["id", "~what fails", ">here", ">in all"],
+            [[mode.id, short(mode.name, 60), number(count), number(mode.count)] for mode, count in inside.modes],
+        )
+    if inside.examples:
+        show.heading("For example")
+        rows = [[short(f.input, 120), short(f.output, 40), (f.interaction_id, "dim")] for f in inside.examples[:5]]
+        show.table(["~input", "~output", "id"], rows)
 
 
 def _size(seen: Observation) -> str:

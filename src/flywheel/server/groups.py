@@ -18,6 +18,7 @@ from flywheel.server import (
     read,
     reports,
     showing,
+    slices,
     tracing,
     turn,
 )  # fmt: skip
@@ -31,7 +32,7 @@ def all_routes() -> tuple[Routes, ...]:
     taking = (ingest.routes, otlp.routes, bulk.routes, proxy.routes)
     looking = (read.routes, look.routes, showing.routes, tracing.routes, datasets.routes)
     acting = (act.routes, labeling.routes, turn.routes, mending.routes)
-    return (*taking, *looking, *acting, reports.routes, health.routes)
+    return (*taking, *looking, *acting, reports.routes, health.routes, slices.routes)
 
 
 async def closing(app: FastAPI) -> None:

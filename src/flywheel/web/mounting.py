@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGES", "mount"]
 
-PAGES = ("home", "modes", "interaction", "live", "review", "spins", "releases", "health", "data", "reports")
+PAGES = (
+    "home", "modes", "interaction", "live", "review", "spins", "releases", "health", "slices", "data", "reports",
+)  # fmt: skip
 """The modules with pages; each has `add()`."""
 
 _made: list[bool] = []
