@@ -69,6 +69,25 @@ class Reviewing(Parts):
         rest = [one for one in alike if one.id != item.id and one.spin == item.spin]
         return [loop.record_label(self._store, one, label, by, now) for one in (item, *rest)]
 
+    def resolve(self, item_id: str, label: Any, *, by: str = "", at: datetime | None = None) -> ReviewItem:
+        """Settle what people see differently about an item: this label stands, and the audit trail keeps who decided.
+
+        Where the item's spin has gone on, the label is feedback about the interaction, as later knowledge is. The case
+        is among the `disagreements` again only when somebody says something else afterwards.
+        """
+        who, now = by or "somebody", at or datetime.now(UTC)
+        item = self._store.state.item(item_id)
+        if item is None:
+            raise NotFound(f"no review item {item_id!r}. The ids are those of fw.review_queue()")
+        spin = self._store.state.spin(item.spin)
+        if spin is None or spin.state != "done":
+            item = loop.record_label(self._store, item, label, who, now)
+        else:
+            self._recorder.feedback(item.interaction_id, label=label, source="reviewer", by=who, at=now)
+        detail = {"interaction": item.interaction_id, "at": now.isoformat()}
+        self._trail.record("label resolve", item_id, by=who, at=now, detail=detail)
+        return item
+
     def review_progress(self, spin: int | None = None, *, at: datetime | None = None) -> dict[str, Any]:
         """How far the labels of a spin (the last one) are against its budget, who gave how many, and the pace."""
         from flywheel.curate.standing import progress
@@ -87,9 +106,12 @@ class Reviewing(Parts):
 
         items = [item for item in self._store.state.items() if item.interaction_id and item.status != "skipped"]
         told = self._store.log.feedback_of(sorted({item.interaction_id for item in items}))
-        lines = [line["detail"] for line in self._store.state.trail() if line["action"] == "label undo"]
+        trail = self._store.state.trail()
+        lines = [line["detail"] for line in trail if line["action"] == "label undo"]
         gone = [(detail["interaction"], detail["at"]) for detail in lines if "at" in detail]  # before logs said so
-        return disagreements(items, told, gone)[:limit]
+        done = [line["detail"] for line in trail if line["action"] == "label resolve"]
+        settled = {detail["interaction"]: datetime.fromisoformat(detail["at"]) for detail in done}
+        return disagreements(items, told, gone, settled)[:limit]
 
     def known_labels(self, limit: int = 10_000) -> list[Any]:
         """Every label that examples and answers have, the commonest first: what a labeler may search through."""

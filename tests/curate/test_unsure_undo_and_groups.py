@@ -98,3 +98,28 @@ def test_two_people_who_say_different_things_are_shown_until_one_takes_it_back(w
     assert found["stands"] == "pay"
     wheel.undo(first.id, by="ben")
     assert wheel.disagreements() == []
+
+
+def test_a_disagreement_is_settled_until_somebody_says_something_else_again(wheel):
+    first = wheel.review_queue()[0]
+    for second, (who, label) in enumerate((("ana", "park"), ("ben", "pay"))):
+        wheel.label(first.id, label, by=who, at=AT + timedelta(seconds=second))
+    settled = wheel.resolve(first.id, "park", by="cy", at=AT + timedelta(seconds=2))
+    assert (settled.label, settled.by) == ("park", "cy")
+    assert wheel.disagreements() == []
+    assert [(line["action"], line["by"]) for line in wheel.trail()] == [("label resolve", "cy")]
+    wheel.label(first.id, "fine", by="ben", at=AT + timedelta(seconds=3))
+    assert {word["by"] for word in wheel.disagreements()[0]["said"]} == {"ana", "ben", "cy"}
+    with pytest.raises(NotFound, match="q-none"):
+        wheel.resolve("q-none", "park")
+
+
+def test_what_is_settled_after_the_spin_is_feedback_about_the_interaction(wheel):
+    first = wheel.review_queue()[0]
+    for who, label in (("ana", "park"), ("ben", "pay")):
+        wheel.label(first.id, label, by=who, at=AT)
+    wheel._store.state.save_spin(Spin(number=1, state="done", step="measure", budget=10))
+    wheel.resolve(first.id, "pay", by="cy", at=AT + timedelta(seconds=2))
+    assert wheel.disagreements() == []
+    told = wheel.interaction(first.interaction_id)[1]
+    assert ("cy", "pay", "reviewer") in [(fact.by, fact.value, fact.source) for fact in told]

@@ -38,6 +38,7 @@ def label(
     unsure: Annotated[bool, typer.Option("--unsure", help="Leave ITEM to somebody else.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Take back what was said about ITEM: it waits again.")] = False,
     group: Annotated[bool, typer.Option("--group", help="Give LABEL to all that wait in ITEM's group.")] = False,
+    resolve: Annotated[bool, typer.Option("--resolve", help="Let LABEL stand where people disagree.")] = False,
     parse: Annotated[bool, typer.Option("--parse", help="Read LABEL as JSON instead of as plain text.")] = False,
     at: At = None,
     folder: Folder = Path(),
@@ -54,6 +55,7 @@ def label(
       flywheel label r-17 lost_card --by ana
       flywheel label r-17 lost_card --group --by ana
       flywheel label r-17 --undo --by ana
+      flywheel label r-17 lost_card --resolve --by ana
       flywheel label --export queue.csv
       flywheel label --import answered.csv --by ana
       flywheel label --export tasks.json --format label-studio
@@ -64,7 +66,8 @@ def label(
         elif import_ is not None:
             _import(door, import_, format, by)
         elif item is not None:
-            way = "skip" if skip else "unsure" if unsure else "undo" if undo else "group" if group else ""
+            ways = {"skip": skip, "unsure": unsure, "undo": undo, "group": group, "resolve": resolve}
+            way = next((name for name, chosen in ways.items() if chosen), "")
             _answer_one(door, item, value, by, at, way=way, parse=parse)
         else:
             waiting = door.wheel.review_queue(limit)
@@ -111,7 +114,8 @@ def _answer_one(door: Door, item: str, value: str | None, by: str, at: str | Non
             if not door.json(alike):
                 door.screen.line(f"{len(alike):,} items: {short(read)}", "green")
             return
-        answered = door.wheel.label(item, read, by=by, at=moment(at))
+        act = door.wheel.resolve if way == "resolve" else door.wheel.label
+        answered = act(item, read, by=by, at=moment(at))
     if not door.json(answered):
         said = short(answered.label) if answered.status == "labelled" else answered.status
         door.screen.line(f"{answered.id}: {said}", "green")

@@ -48,12 +48,16 @@ def progress(items: Sequence[ReviewItem], budget: int, now: datetime) -> dict[st
 
 
 def disagreements(
-    items: Iterable[ReviewItem], told: Iterable[Feedback], withdrawn: Iterable[tuple[str, str]] = ()
+    items: Iterable[ReviewItem],
+    told: Iterable[Feedback],
+    withdrawn: Iterable[tuple[str, str]] = (),
+    settled: Mapping[str, datetime] | None = None,
 ) -> list[dict[str, Any]]:
     """Items about which two people said different things: the item, what each said last, and what stands.
 
     `told` holds the log's labels about their interactions. `withdrawn` names labels that were taken back, as
-    `(interaction id, when they were given in ISO form)`; they count no more.
+    `(interaction id, when they were given in ISO form)`; they count no more. `settled` says when somebody decided about
+    an interaction: what was said up to then is no disagreement any more.
 
     >>> from datetime import UTC
     >>> at = datetime(2026, 1, 1, tzinfo=UTC)
@@ -72,6 +76,9 @@ def disagreements(
     found: dict[str, dict[str, Any]] = {}
     for item in items:
         said: Mapping[str, Feedback] = latest.get(item.interaction_id, {})
+        decided = (settled or {}).get(item.interaction_id)
+        if decided is not None and all(fact.at <= decided for fact in said.values()):
+            continue
         if item.interaction_id and len({canonical(fact.value) for fact in said.values()}) > 1:
             words = [{"by": who, "label": fact.value, "at": fact.at} for who, fact in said.items()]
             found[item.interaction_id] = {"item": item, "said": words, "stands": item.label}

@@ -8,6 +8,7 @@ from flywheel.server import (
     act,
     bulk,
     datasets,
+    disagreements,
     health,
     ingest,
     labeling,
@@ -32,7 +33,7 @@ def all_routes() -> tuple[Routes, ...]:
     taking = (ingest.routes, otlp.routes, bulk.routes, proxy.routes)
     looking = (read.routes, look.routes, showing.routes, tracing.routes, datasets.routes)
     acting = (act.routes, labeling.routes, turn.routes, mending.routes)
-    return (*taking, *looking, *acting, reports.routes, health.routes, slices.routes)
+    return (*taking, *looking, *acting, reports.routes, health.routes, slices.routes, disagreements.routes)
 
 
 async def closing(app: FastAPI) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from nicegui import ui
 
@@ -14,12 +13,11 @@ from flywheel.web import marks
 if TYPE_CHECKING:
     from flywheel.records import ReviewItem
 
-__all__ = ["STYLE", "choices", "disagreement_rows", "matches", "said", "standing"]
+__all__ = ["STYLE", "choices", "disagreement_rows", "keys_of", "matches", "said", "standing"]
 
-_DIGITS = 9
 _FOUND = 8
-_FEW = 9
-"""So many labels in all get a digit each; of more, only the item's likeliest do."""
+_FEW = 10
+"""So many labels in all get a digit each, always the same one; of more, only the item's likeliest do."""
 STYLE = """
 .fw-review { width: 100%; font-size: 14px; }
 .fw-review .fw-quiet { opacity: .75; }
@@ -80,15 +78,34 @@ def said(value: Any) -> str:
 
 
 def choices(item: ReviewItem, known: Sequence[Any]) -> list[Any]:
-    """What the digits stand for: the item's own suggestions, and where there are few labels in all, the others too.
+    """What the digits stand for: where there are few labels in all, every one in an order that stays the same from item
+    to item, so that hands learn it; where there are many, the item's own suggestions, the likeliest first.
 
     >>> from flywheel.records import ReviewItem
     >>> choices(ReviewItem(id="q", interaction_id="i", input=1, output="b", suggestions=("b", "c")), ["a", "b", "c"])
-    ['b', 'c', 'a']
+    ['a', 'b', 'c']
     """
-    own = list(item.suggestions)[:_DIGITS]
-    others = [label for label in known if label not in own]
-    return [*own, *others][:_DIGITS] if len(own) + len(others) <= _FEW else own
+    own = list(item.suggestions)[:_FEW]
+    every = [*own, *(label for label in known if label not in own)]
+    if len(every) > _FEW:
+        return own
+    return sorted(every, key=lambda label: (not _is_number(label), label if _is_number(label) else 0, said(label)))
+
+
+def keys_of(labels: Sequence[Any]) -> list[str]:
+    """The digit for each label: the label itself where all are digits, else 1 to 9 and 0 in their order.
+
+    >>> keys_of(["card", "pin"]), keys_of([0, 7])
+    (['1', '2'], ['0', '7'])
+    """
+    names = [said(label) for label in labels]
+    if all(len(name) == 1 and name in "0123456789" for name in names):
+        return names
+    return [str((place + 1) % 10) for place in range(len(labels))]
+
+
+def _is_number(label: Any) -> bool:
+    return isinstance(label, int | float) and not isinstance(label, bool)
 
 
 def matches(query: str, known: Sequence[Any]) -> list[Any]:
@@ -134,25 +151,38 @@ def standing(told: dict[str, Any], keys: str) -> None:
         marks.say(key, "div").classes("fw-quiet")
 
 
-def disagreement_rows(found: Sequence[dict[str, Any]], base: str) -> None:
-    """A table of what two people saw differently; each line leads to the item."""
+def disagreement_rows(view: Any, found: Sequence[dict[str, Any]], settle: Callable[[Any, Any], Any]) -> None:
+    """A table of what people saw differently: a line leads to its interaction, and a button lets one label stand."""
     if not found:
         marks.say("Nobody disagrees", "h2")
-        words = "Where two people give different labels to one interaction, both stand here until they agree."
+        words = "Where two people give different labels to one interaction, both stand here until one is chosen."
         marks.say(words, "p").classes("fw-quiet")
         return
     with ui.element("table").classes("fw-said"):
         with ui.element("thead"), ui.element("tr"):
-            for name in ("Input", "Who said what", "What stands"):
+            for name in ("Input", "Who said what", "What stands", "Decide"):
                 marks.say(name, "th").props('scope="col"')
         with ui.element("tbody"):
             for one in found:
-                item = one["item"]
-                with ui.element("tr"):
-                    with ui.element("td"):
-                        link = marks.say(said(item.input)[:300], "a")
-                        link.props["href"] = f"{base}/interactions/{quote(item.interaction_id, safe='')}"
-                    with ui.element("td"):
-                        for word in one["said"]:
-                            marks.say(f"{word['by']}: {said(word['label'])[:200]}", "div")
-                    marks.say("waits again" if one["stands"] is None else said(one["stands"])[:200], "td")
+                _disagreement(view, one, settle)
+
+
+def _disagreement(view: Any, one: dict[str, Any], settle: Callable[[Any, Any], Any]) -> None:
+    item = one["item"]
+    with ui.element("tr"):
+        with ui.element("td"):
+            link = marks.say(said(item.input)[:300], "a")
+            link.props["href"] = view.path("/interactions", item.interaction_id)
+        with ui.element("td"):
+            for word in one["said"]:
+                marks.say(f"{word['by']}: {said(word['label'])[:200]}", "div")
+        marks.say("waits again" if one["stands"] is None else said(one["stands"])[:200], "td")
+        with ui.element("td"), ui.element("div").classes("fw-acts"):
+            given: list[Any] = []
+            for word in one["said"]:
+                if word["label"] not in given:
+                    given.append(word["label"])
+            for label in given:
+                button = marks.say(said(label)[:60], "button").classes("fw-plain").props('type="button"')
+                button.props["aria-label"] = f"Let {said(label)[:60]} stand"
+                button.on("click", lambda label=label: settle(item, label))

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from flywheel.errors import FlywheelError
 from flywheel.web import frame, marks
-from flywheel.web.asking import STYLE, choices, disagreement_rows, matches, said, standing
+from flywheel.web.asking import STYLE, choices, disagreement_rows, keys_of, matches, said, standing
 from flywheel.web.drawing import drawn
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add"]
 
-_KEYS = "1–9 label · / search · g group · s skip · n not sure · u undo"
+_KEYS = "0–9 label · / search · g group · s skip · n not sure · u undo"
 
 _TO_SEARCH = """
 document.addEventListener('keydown', (event) => {
@@ -35,27 +35,28 @@ def add() -> None:
     """Register `/review`."""
 
     @frame.page("/review", title="Review", scope="label")
-    async def review(view: frame.View, item: str = "", show: str = "") -> None:
+    async def review(view: frame.View, item: str = "", show: str = "", group: str = "") -> None:
         ui.add_css(STYLE)
         if show == "disagreements":
             await _disagreements(view)
         else:
-            await _Desk(view, item[:200]).draw()
+            await _Desk(view, item[:200], group == "on").draw()
 
 
 class _Desk:
     """One labeler's page: the item at hand, what was answered here (for undo), and the buttons and keys."""
 
-    def __init__(self, view: Any, wanted: str) -> None:
-        self.view, self.wanted = view, wanted
+    def __init__(self, view: Any, wanted: str, together: bool) -> None:
+        self.view, self.wanted, self.together = view, wanted, together
         self.item: ReviewItem | None = None
         self.alike: list[ReviewItem] = []
         self.options: list[Any] = []
+        self.keys: list[str] = []
         self.known: list[Any] = []
         self.done: list[list[str]] = []
-        self.together = False
         self.busy = asyncio.Lock()
         self.query = ""
+        self.spin: int | None = None
 
     async def draw(self) -> None:
         """Build the page around the item that comes first, or that the address names."""
@@ -87,11 +88,21 @@ class _Desk:
         self.query = ""
         if self.item:
             self.options = choices(self.item, self.known)
-            ui.navigate.history.replace(f"{self.view.base}/review?item={quote(self.item.id, safe='')}")
+            self.keys = keys_of(self.options)
+            if wanted and self.item.id != wanted:
+                self.status.set_text("The item of that link does not wait any more; this one comes next.")
+            self._address()
+        self.spin = told["spin"]
         self._draw_card(left=len(queue))
         self.side.clear()
         with self.side:
             standing(told, _KEYS)
+
+    def _address(self) -> None:
+        """The address shows a colleague the same item."""
+        assert self.item is not None
+        group = "&group=on" if self.together else ""
+        ui.navigate.history.replace(f"{self.view.base}/review?item={quote(self.item.id, safe='')}{group}")
 
     def _draw_card(self, left: int) -> None:
         self.card.clear()
@@ -106,10 +117,16 @@ class _Desk:
         marks.say("Nothing waits for you", "h2")
         if left:
             words = f"{left} item{'s' * (left != 1)} that you were not sure about wait for somebody else."
+        elif self.spin is None:
+            words = "No spin has asked for labels yet."
         else:
-            words = "Every item has an answer. A spin asks for the next labels; it goes on where it waited:"
+            words = "Every item has an answer. The spin that waited for them can go on, and a new one asks for more."
         marks.say(words, "p").classes("fw-quiet")
-        if not left:
+        if left:
+            return
+        if self.spin is not None and self.view.may("release"):
+            marks.link(f"Go on with spin {self.spin}", self.view.path("/spins"))
+        else:
             marks.say("flywheel spin", "code").classes("fw-code")
 
     def _about(self, item: ReviewItem) -> None:
@@ -153,14 +170,13 @@ class _Desk:
 
     def _answers(self) -> None:
         with ui.element("div").classes("fw-choices").props('role="group" aria-label="Likeliest labels"'):
-            for place, label in enumerate(self.options, start=1):
-                with (
-                    ui.element("button")
-                    .classes("fw-choice")
-                    .props(f'type="button" aria-keyshortcuts="{place}"') as button
-                ):
-                    marks.say(str(place), "kbd")
+            for key, label in zip(self.keys, self.options, strict=True):
+                with ui.element("button").classes("fw-choice") as button:
+                    marks.say(key, "kbd")
                     marks.say(said(label)[:200])
+                    if self.item is not None and self.item.output is not None and label == self.item.output:
+                        marks.say("the model's answer").classes("fw-quiet")
+                button.props(f'type="button" aria-keyshortcuts="{key}"')
                 button.on("click", lambda label=label: self._answer(label))
         with ui.element("div").classes("fw-search"):
             field = ui.element("input").props(
@@ -191,8 +207,8 @@ class _Desk:
             await self._undo()
         elif self.item is None:
             return
-        elif name.isdigit() and name.isascii() and 0 < int(name) <= len(self.options):
-            await self._answer(self.options[int(name) - 1])
+        elif name in self.keys:
+            await self._answer(self.options[self.keys.index(name)])
         elif name == "g" and self.alike:
             self._toggle()
         elif name in ("s", "n"):
@@ -200,6 +216,7 @@ class _Desk:
 
     def _toggle(self) -> None:
         self.together = not self.together
+        self._address()
         self._draw_card(left=1)
 
     async def _answer(self, label: Any) -> None:
@@ -305,6 +322,16 @@ def _tabs(view: Any, now: str) -> None:
 
 async def _disagreements(view: Any) -> None:
     found: Sequence[dict[str, Any]] = await view.ask(view.wheel.disagreements)
+
+    async def settle(item: ReviewItem, label: Any) -> None:
+        try:
+            await view.ask(lambda: view.wheel.resolve(item.id, label, by=view.by), "label")
+        except FlywheelError as problem:
+            status.set_text(f"That was not stored: {problem}")
+            return
+        ui.navigate.reload()
+
     with ui.element("div").classes("fw-review"):
         _tabs(view, "disagreements")
-        disagreement_rows(found, view.base)
+        status = marks.say("", "p").classes("fw-status").props('role="status" aria-live="polite"')
+        disagreement_rows(view, found, settle)
