@@ -105,9 +105,9 @@ def _mode_to_interaction_and_back_to_its_whys(fw: Any, page: Any, mode: Any) -> 
     example = fw.failures(limit=20, mode=mode.id)[0]
     page.locator(f'a[href$="/interactions/{example.interaction_id}"]').first.click()
     page.wait_for_url(f"**/interactions/{example.interaction_id}")
-    page.get_by_text(example.interaction_id, exact=True).first.wait_for()
-    page.get_by_role("row", name=re.compile("scanner")).first.wait_for()
-    page.locator(f'main a[href*="/modes/{mode.id}"]').first.click()
+    page.get_by_text(example.interaction_id).first.wait_for()
+    page.get_by_text("scanner", exact=True).first.wait_for()
+    page.go_back()
     page.wait_for_url(f"**/modes/{mode.id}*")
 
 
@@ -131,13 +131,7 @@ def _label_everything(fw: Any, page: Any, truth: dict[str, int]) -> None:
         item = next(one for one in fw.review_queue() if one.id == page.url.rpartition("item=")[2])
         page.get_by_text(item.why).first.wait_for()
         right = truth[item.interaction_id]
-        choice = page.locator(".fw-choice").filter(has=page.locator("span", has_text=re.compile(f"^{right}$")))
-        if choice.count():
-            page.keyboard.press(choice.locator("kbd").inner_text())
-        else:  # of ten digits, the likeliest have a key
-            page.keyboard.press("/")
-            page.keyboard.type(str(right))
-            page.keyboard.press("Enter")
+        page.keyboard.press(str(right))  # ten classes, each with its own digit
         page.wait_for_function("item => !location.href.endsWith(item)", arg=item.id)
     page.get_by_text("Nothing waits for you").wait_for()
     told = fw.review_progress()

@@ -23,7 +23,8 @@ PLACES = ("/", "/live?show=all", "/modes", "/review", "/review?show=disagreement
           "/releases", "/data", "/reports", "/report-form")  # fmt: skip
 ASKED = (
     "/live?show=all&where={word}", "/live?mode={word}&model={word}&cause={word}", "/modes?state={word}",
-    "/modes/{word}", "/interactions/{word}", "/review?item={word}&show={word}", "/releases?a={word}&b={word}", "/data/{word}",
+    "/modes/{word}", "/interactions/{word}", "/review?item={word}&show={word}", "/releases?a={word}&b={word}",
+    "/data/{word}",
     "/slices?where=device%3D{word}", "/reports?state={word}", "/sign-in?next={word}", "/spins/{word}",
 )  # fmt: skip
 POLICY = ("default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'")

@@ -45,11 +45,15 @@ STYLE = """
 .fw-choices { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 6px; margin: 0 0 10px; }
 .fw-choice, .fw-review .fw-plain, .fw-review input { font: inherit; color: inherit; background: transparent;
   border: 1px solid color-mix(in srgb, currentColor 26%, transparent); border-radius: 6px; }
+.fw-choices.fw-short { grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
 .fw-choice { display: flex; gap: 10px; align-items: baseline; padding: 8px 12px; cursor: pointer; text-align: left;
   overflow-wrap: anywhere; min-width: 0; }
 .fw-choice:hover, .fw-choice:focus-visible, .fw-review .fw-plain:hover {
   background: color-mix(in srgb, currentColor 7%, transparent); }
-.fw-choice kbd { font: inherit; font-size: 12px; opacity: .75; min-width: 1em; }
+.fw-choice kbd { font: inherit; font-size: 12px; min-width: 1.5em; text-align: center; padding: 0 4px; border-radius: 4px;
+  border: 1px solid color-mix(in srgb, currentColor 26%, transparent); }
+.fw-choice kbd:only-child, .fw-choice kbd + .fw-quiet { font-size: 14px; }
+.fw-facts { padding-top: 8px; }
 .fw-choice span { min-width: 0; }
 .fw-review .fw-plain { font-size: 13px; padding: 5px 10px; cursor: pointer; }
 .fw-review .fw-plain[aria-pressed=true] { background: #0072B2; color: #fff; border-color: #0072B2; }
@@ -64,7 +68,8 @@ STYLE = """
   border-bottom: 1px solid color-mix(in srgb, currentColor 11%, transparent); }
 .fw-said a { color: inherit; }
 @media (max-width: 900px) { .fw-desk { grid-template-columns: minmax(0, 1fr); gap: 20px; }
-  .fw-choices { grid-template-columns: minmax(0, 1fr); } .fw-choice { min-height: 44px; } }
+  .fw-choices { grid-template-columns: minmax(0, 1fr); } .fw-choice { min-height: 44px; }
+  .fw-choices.fw-short { grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); } }
 """
 
 

@@ -21,6 +21,9 @@ __all__ = ["add"]
 
 _KEYS = "0–9 label · / search · g group · s skip · n not sure · u undo"
 
+_SHORT = 12
+"""Labels of so many letters stand closer together."""
+
 _TO_SEARCH = """
 document.addEventListener('keydown', (event) => {
   if (event.key !== '/' || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
@@ -169,13 +172,19 @@ class _Desk:
             button.on("click", self._toggle)
 
     def _answers(self) -> None:
-        with ui.element("div").classes("fw-choices").props('role="group" aria-label="Likeliest labels"'):
+        short = all(len(said(label)) <= _SHORT for label in self.options)
+        with (
+            ui.element("div")
+            .classes(f"fw-choices {'fw-short' if short else ''}")
+            .props('role="group" aria-label="Labels"')
+        ):
             for key, label in zip(self.keys, self.options, strict=True):
                 with ui.element("button").classes("fw-choice") as button:
                     marks.say(key, "kbd")
-                    marks.say(said(label)[:200])
+                    if said(label) != key:
+                        marks.say(said(label)[:200])
                     if self.item is not None and self.item.output is not None and label == self.item.output:
-                        marks.say("the model's answer").classes("fw-quiet")
+                        marks.say("answered").classes("fw-quiet")
                 button.props(f'type="button" aria-keyshortcuts="{key}"')
                 button.on("click", lambda label=label: self._answer(label))
         with ui.element("div").classes("fw-search"):
