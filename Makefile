@@ -12,7 +12,7 @@ RECIPE := pyproject.toml constraints.txt
 ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow browser screenshots fault kills coverage examples clean \
-	bench-demo bench-gate bench-spin bench-startup bench-redaction bench-ingest bench-proxy bench-recorder bench \
+	bench-demo bench-gate bench-spin bench-startup bench-live bench-redaction bench-ingest bench-proxy bench-recorder bench \
 	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-outside bench-text-learner bench-drift bench-observe bench-diagnose bench-flywheel
 
 help: ## Show this help
@@ -75,6 +75,9 @@ bench-redaction: $(VENV)/demo.stamp ## Measure what the redactors find, what the
 
 bench-startup: $(VENV)/demo.stamp ## Measure `import flywheel` and `flywheel --help`
 	@$(BIN)/python bench/startup.py $(ARGS)
+
+bench-live: $(VENV)/dev.stamp ## Measure how soon a failure logged elsewhere is seen, and a key in Review answered (needs Chromium)
+	@$(BIN)/python bench/live.py $(ARGS)
 
 bench-ingest: $(VENV)/dev.stamp .bench-venv-ingest/made.stamp ## Measure durable records a second beside MLflow and Phoenix
 	@$(BIN)/python bench/ingest.py $(ARGS)

@@ -50,8 +50,8 @@ STYLE = """
   overflow-wrap: anywhere; min-width: 0; }
 .fw-choice:hover, .fw-choice:focus-visible, .fw-review .fw-plain:hover {
   background: color-mix(in srgb, currentColor 7%, transparent); }
-.fw-choice kbd { font: inherit; font-size: 12px; min-width: 1.5em; text-align: center; padding: 0 4px; border-radius: 4px;
-  border: 1px solid color-mix(in srgb, currentColor 26%, transparent); }
+.fw-choice kbd { font: inherit; font-size: 12px; min-width: 1.5em; text-align: center; padding: 0 4px;
+  border-radius: 4px; border: 1px solid color-mix(in srgb, currentColor 26%, transparent); }
 .fw-choice kbd:only-child, .fw-choice kbd + .fw-quiet { font-size: 14px; }
 .fw-facts { padding-top: 8px; }
 .fw-choice span { min-width: 0; }
