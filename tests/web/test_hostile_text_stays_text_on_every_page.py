@@ -34,18 +34,20 @@ POLICY = ("default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-a
 def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A flywheel that has spun on such strings: they are in every fact, label, mode, why, group and report."""
     folder = tmp_path_factory.mktemp("hostile") / "wheel"
-    with wheel.open(folder, task="classification", product={"name": HOSTILE[1]}) as fw:
+    untouched = {"redactor": "none"}  # every string arrives as it is
+    with wheel.open(folder, task="classification", product={"name": HOSTILE[1]}, privacy=untouched) as fw:
         fw.seed(HOSTILE, [HOSTILE[n % 2] for n in range(len(HOSTILE))], at=AT, by=as_name(HOSTILE[3], 0))
         fw.spin(budget=0, at=AT)
-        fw.log_many(_facts())
+        assert fw.log_many(_facts()) == [_id(number) for number in range(len(HOSTILE))]
         for number, text in enumerate(HOSTILE):
             name, id = as_name(text, number), _id(number)
             fw.feedback(id, rating=-1, comment=f"{text}~", outcome={name: 1.0}, by=name)
-            fw.feedback(id, label=text, source="reviewer", by=name)
+            fw.feedback(id, label=HOSTILE[number - 1], source="reviewer", by=name)
             fw.report(f"{text}~"[:4000], interaction=id, expected=f"{text}~"[:4000], by=name)
         fw.spin(budget=10, at=AT + timedelta(days=1))
         _review(fw)
         state = fw._store.state
+        assert fw.modes()
         state.save_modes(replace(mode, name=HOSTILE[n]) for n, mode in enumerate(fw.modes()))
         for n, mode in enumerate(fw.modes()):
             fw.answer_why(mode.id, 5, HOSTILE[n * 7 % len(HOSTILE)], by=as_name(HOSTILE[n], n))
