@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+import flywheel
+from hostile import FAMILIES
 
 NAUGHTY = "[red]boo[/red] \x1b[31mescape\x1b]0;title\x07 \x9b2J \u202etxt.exe [link=file:///etc/passwd]x[/link] :boom:"
 
@@ -66,3 +71,19 @@ def test_a_defect_is_owned_up_to_without_obeying_what_is_in_it(run, answer, made
     assert "[red]boo[/red]" in refused.stderr.replace("\n", " ")
     assert not set(refused.stderr) & set("\x1b\x07\x9b\u202e")
     assert answer("status", "-f", made, code=70)["error"]["type"] == "Defect"
+
+
+@pytest.mark.slow
+def test_a_mode_a_why_and_a_slice_may_be_called_anything(run, product: Path) -> None:
+    with flywheel.open(product) as fw:
+        first = fw.modes()[0]
+    for family, texts in FAMILIES.items():
+        words = " ".join(texts)[:3000]
+        with flywheel.open(product) as fw:
+            fw._store.state.save_modes([replace(first, name=words, whys=(words,))])
+            fw.answer_why(first.id, 5, words[:1500], by="ana")
+        for command in (["modes"], ["modes", first.id], ["why", first.id], ["slices", f"device={words[:300]}"]):
+            shown = run(*command, "-f", product).stdout
+            orders = {letter for letter in shown if unicodedata.category(letter) in ("Cc", "Cs")} - {"\n"}
+            orders |= set(shown) & set("\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u2028\u2029")
+            assert not orders, (family, command)
