@@ -81,7 +81,7 @@ def test_a_mode_a_why_and_a_slice_may_be_called_anything(run, product: Path) -> 
         words = " ".join(texts)[:3000]
         with flywheel.open(product) as fw:
             fw._store.state.save_modes([replace(first, name=words, whys=(words,))])
-            fw.answer_why(first.id, 5, words[:1500], by="ana")
+            fw.answer_why(first.id, 1, words[:1500], by="ana")
         for command in (["modes"], ["modes", first.id], ["why", first.id], ["slices", f"device={words[:300]}"]):
             shown = run(*command, "-f", product).stdout
             orders = {letter for letter in shown if unicodedata.category(letter) in ("Cc", "Cs")} - {"\n"}

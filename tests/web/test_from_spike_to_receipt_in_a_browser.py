@@ -24,8 +24,8 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, dict
     """The demo after three spins, then a fourth day and a spin that waits for labels; and what is on every letter."""
     folder: Path = tmp_path_factory.mktemp("demo") / "office"
     demo.run(folder, spins=DAYS, seed=0)
-    days = PostOffice(DAYS + 1, 0).days
-    today = days[-1]
+    world = PostOffice(DAYS + 1, 0)
+    today = world.days[-1]
     with wheel.open(folder, release={"automatic": False}) as fw:
         answers = fw.predict(
             [read.pixels for read in today.reads],
@@ -40,7 +40,8 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, dict
             if complains(read, answer.output)
         )
         assert fw.spin(budget=BUDGET, at=today.end).state == "waiting"
-        truth = {tuple(read.pixels): read.digit for day in days for read in day.reads}
+        truth = {tuple(read.pixels): read.digit for day in world.days for read in day.reads}
+        truth.update(zip(map(tuple, world.seed_inputs), world.seed_labels, strict=True))
         yield fw, truth
 
 

@@ -50,7 +50,7 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         assert fw.modes()
         state.save_modes(replace(mode, name=HOSTILE[n]) for n, mode in enumerate(fw.modes()))
         for n, mode in enumerate(fw.modes()):
-            fw.answer_why(mode.id, 5, HOSTILE[n * 7 % len(HOSTILE)], by=as_name(HOSTILE[n], n))
+            fw.answer_why(mode.id, 1, HOSTILE[n * 7 % len(HOSTILE)], by=as_name(HOSTILE[n], n))
         yield fw
 
 

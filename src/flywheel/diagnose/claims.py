@@ -30,6 +30,7 @@ ALPHA = 0.01
 """Chance with which any claim of one kind is made about failures that are spread like the traffic."""
 
 _VALUES = 40  # of a column, the commonest: which are tried depends on the traffic alone, never on the failures
+_AT_ONCE = 40  # columns in one query: each nests it deeper
 _COLUMNS = 60
 _KINDS = 1_000
 _BINS = 48
@@ -167,7 +168,9 @@ class Traffic:
             _counted(self.seen, name).mutate(column=ibis.literal(name)).order_by(ibis.desc("n"), "value").limit(_VALUES)
             for name in columns
         ]
-        found = reduce(lambda a, b: a.union(b), parts).to_pyarrow().to_pylist()
+        found: list[dict[str, Any]] = []
+        for first in range(0, len(parts), _AT_ONCE):
+            found += reduce(lambda a, b: a.union(b), parts[first : first + _AT_ONCE]).to_pyarrow().to_pylist()
         here = {name: Counter(_worded(row[name]) for row in self.failing) for name in columns}
         return {
             (row["column"], row["value"]): _Table(here[row["column"]][row["value"]], self.n, row["n"], self.total)

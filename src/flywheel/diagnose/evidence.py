@@ -34,6 +34,8 @@ BUILT_IN = (
 """Signs that need no plugin. `label_right` and `positive_rating` speak for the answer."""
 
 TRUSTED = ("reviewer", "system", "judge")
+_AT_ONCE = 40
+"""So many columns go into one query: each nests it deeper."""
 """Sources whose labels count as known; a user's own correction is strong evidence, but people err."""
 
 USER_LABEL = 0.8
@@ -219,7 +221,9 @@ def context_shares(window: Window, most: int = 40) -> dict[str, float]:
         .limit(most)
         for c in columns
     ]
-    rows = reduce(lambda a, b: a.union(b), parts).to_pyarrow().to_pylist()
+    rows: list[dict[str, Any]] = []
+    for first in range(0, len(parts), _AT_ONCE):  # a client may send hundreds of names: one query nests too deep
+        rows += reduce(lambda a, b: a.union(b), parts[first : first + _AT_ONCE]).to_pyarrow().to_pylist()
     total = window.count()
     shares = {
         f"{row['column'].removeprefix('context.')}={row['value']}": row["n"] / total
