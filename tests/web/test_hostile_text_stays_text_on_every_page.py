@@ -4,7 +4,6 @@ elsewhere, and the text is there to be read."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,7 +13,7 @@ import pytest
 from flywheel import wheel
 from flywheel.curate import ReviewQueue
 from flywheel.errors import InvalidRecord
-from flywheel.records import Group, Selection
+from flywheel.records import Cause, Group, Mode, Selection
 from hostile import FAMILIES, HOSTILE, as_name, plain
 
 pytestmark = pytest.mark.slow
@@ -27,6 +26,8 @@ ASKED = (
     "/data/{word}",
     "/slices?where=device%3D{word}", "/reports?state={word}", "/sign-in?next={word}", "/spins/{word}",
 )  # fmt: skip
+LOOKED_INTO = (1, 26, 34, 60)
+"""Places of a script, a handler, a template and an address: the pages of these modes are opened too."""
 POLICY = ("default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'")
 
 
@@ -46,11 +47,13 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             fw.report(f"{text}~"[:4000], interaction=id, expected=f"{text}~"[:4000], by=name)
         fw.spin(budget=10, at=AT + timedelta(days=1))
         _review(fw)
-        state = fw._store.state
-        assert fw.modes()
-        state.save_modes(replace(mode, name=HOSTILE[n]) for n, mode in enumerate(fw.modes()))
-        for n, mode in enumerate(fw.modes()):
-            fw.answer_why(mode.id, 1, HOSTILE[n * 7 % len(HOSTILE)], by=as_name(HOSTILE[n], n))
+        causes = [Cause(kind="unknown", evidence=(text,), remedy=text) for text in HOSTILE]
+        fw._store.state.save_modes(
+            Mode(id=f"h{n}", name=text, count=1.0, cause=causes[n], exemplars=(_id(n),), last_spin=2)
+            for n, text in enumerate(HOSTILE)
+        )
+        for n in LOOKED_INTO:
+            fw.answer_why(f"h{n}", 1, f"{HOSTILE[n][:1500]}~", by=_id(n))
         yield fw
 
 
@@ -151,8 +154,8 @@ def test_no_page_runs_what_was_logged(watch: _Watch, poisoned: Any, place: str) 
 
 
 def test_pages_of_one_mode_dataset_and_spin_run_nothing(watch: _Watch, poisoned: Any) -> None:
-    for mode in poisoned.modes():
-        assert plain(mode.name, 20) in plain(watch.open(f"/modes/{mode.id}"), 10_000_000)
+    for n in LOOKED_INTO:
+        assert plain(HOSTILE[n], 20) in plain(watch.open(f"/modes/h{n}"), 10_000_000)
     for dataset in poisoned.datasets():
         watch.open(f"/data/{dataset.hash}")
     for spin in poisoned.spins():
