@@ -26,7 +26,7 @@ ASKED = (
     "/data/{word}",
     "/slices?where=device%3D{word}", "/reports?state={word}", "/sign-in?next={word}", "/spins/{word}",
 )  # fmt: skip
-LOOKED_INTO = (1, 26, 34, 60)
+LOOKED_INTO = (1, 13, 34, 66)
 """Places of a script, a handler, a template and an address: the pages of these modes are opened too."""
 POLICY = ("default-src 'none'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'")
 
