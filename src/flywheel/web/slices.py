@@ -9,7 +9,17 @@ from nicegui import ui
 
 from flywheel.web import frame, marks
 
-__all__ = ["add", "slice_path"]
+__all__ = ["add", "has_page", "slice_path"]
+
+_ALIKE = ("about", "like")
+"""Slices of alike inputs have no value to look for."""
+
+
+def has_page(seen: Any) -> bool:
+    """Whether a finding is about a slice that can be looked into."""
+    if seen.where is None or seen.kind not in ("slice", "influence"):
+        return False
+    return all(name not in _ALIKE for name, _ in seen.where.conditions)
 
 
 def slice_path(view: frame.View, where: Any) -> str:
