@@ -109,7 +109,7 @@ def _mode_to_interaction_and_back_to_its_whys(fw: Any, page: Any, mode: Any) -> 
     page.wait_for_url(f"**/interactions/{example.interaction_id}")
     page.get_by_text(example.interaction_id).first.wait_for()
     page.get_by_text("scanner", exact=True).first.wait_for()
-    page.go_back()
+    page.locator(f'main a[href*="/modes/{mode.id}"]').first.click()
     page.wait_for_url(f"**/modes/{mode.id}*")
 
 

@@ -148,8 +148,10 @@ def _within(door: Door, where: Sequence[str]) -> None:
         )
     if inside.examples:
         show.heading("For example")
-        rows = [[short(f.input, 120), short(f.output, 40), (f.interaction_id, "dim")] for f in inside.examples[:5]]
-        show.table(["~input", "~output", "id"], rows)
+        show.table(
+            ["~input", "~output", "id"],
+            [[short(f.input, 120), short(f.output, 40), (f.interaction_id, "dim")] for f in inside.examples[:5]],
+        )
 
 
 def _size(seen: Observation) -> str:
