@@ -10,6 +10,7 @@ from nicegui import ui
 
 from flywheel.page.findings import SECTIONS, sentence
 from flywheel.web import frame, marks
+from flywheel.web.slices import has_page, slice_path
 
 __all__ = ["add"]
 
@@ -33,7 +34,7 @@ def add() -> None:
         found = await view.ask(lambda: view.wheel.findings(None if spin < 0 else spin))
         _tabs(view, found, spin, chosen)
         if not chosen:
-            _alarms(found)
+            _alarms(view, found)
         if chosen in ("", "metrics"):
             await _metrics(view)
         if not found and chosen != "metrics":
@@ -41,7 +42,7 @@ def add() -> None:
         for key, name, about, kinds in SECTIONS:
             here = [seen for seen in found if seen.kind in kinds and not seen.alarm]
             if here and chosen in ("", key):
-                _section(name, about, here)
+                _section(view, name, about, here)
 
 
 def _tabs(view: frame.View, found: list[Any], spin: int, chosen: str) -> None:
@@ -56,14 +57,14 @@ def _tabs(view: frame.View, found: list[Any], spin: int, chosen: str) -> None:
                 one._props["aria-current"] = "page"
 
 
-def _alarms(found: list[Any]) -> None:
+def _alarms(view: frame.View, found: list[Any]) -> None:
     alarms = [seen for seen in found if seen.alarm]
     if not found:
         return
     says = "Worse by more than chance explains." if alarms else "Nothing that hurts happened in this window."
     with marks.block("What hurts", says):
         for seen in alarms:
-            _finding(seen)
+            _finding(view, seen)
 
 
 async def _metrics(view: frame.View) -> None:
@@ -109,14 +110,21 @@ def _metric(name: str, hours: list[Any]) -> None:
     marks.chart(options, says, tall=10)._props["aria-label"] = f"{words}: {says}"
 
 
-def _section(name: str, about: str, here: list[Any]) -> None:
+def _section(view: frame.View, name: str, about: str, here: list[Any]) -> None:
     with marks.block(name, about):
         plain = [seen for seen in here if not _options(seen)]
         if plain:
-            rows = [(sentence(seen.line), _effect(seen), marks.number(seen.n)) for seen in plain[:_MOST]]
+            rows = [
+                (
+                    (sentence(seen.line), slice_path(view, seen.where)) if has_page(seen) else sentence(seen.line),
+                    _effect(seen),
+                    marks.number(seen.n),
+                )
+                for seen in plain[:_MOST]
+            ]
             marks.table(name, ("What was seen", "Effect", "n"), rows, numbers=(2,))
         for seen in [seen for seen in here if _options(seen)][:_MOST]:
-            _finding(seen)
+            _finding(view, seen)
         if len(here) > _MOST:
             words = f"The first {_MOST} of {len(here):,}. All: flywheel observe --html page.html"
             marks.say(words, "p", "fw-dim")
@@ -131,7 +139,7 @@ def _effect(seen: Any) -> str:
     return found
 
 
-def _finding(seen: Any) -> None:
+def _finding(view: frame.View, seen: Any) -> None:
     options = _options(seen)
     facts = [f"effect {_effect(seen)}"] if seen.effect is not None else []
     facts += [f"n = {seen.n:,}"] if seen.n else []
@@ -150,6 +158,8 @@ def _finding(seen: Any) -> None:
             for line in seen.evidence:
                 marks.say(line, "p", "fw-small")
             marks.say(" · ".join(facts), "p", "fw-dim fw-small")
+            if has_page(seen):
+                marks.link(f"What fails where {seen.where}", slice_path(view, seen.where))
             if seen.query:
                 with ui.element("details").classes("fw-small"):
                     marks.say("The query behind it", "summary")
