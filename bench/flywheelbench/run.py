@@ -156,7 +156,7 @@ def main() -> None:
     units = [(stream, seed) for seed in _numbers(options.seeds) for stream in options.streams.split(",")]
     options.rows.parent.mkdir(parents=True, exist_ok=True)
     failed, count, started = 0, 0, time.perf_counter()
-    with Manager() as manager, ProcessPoolExecutor(options.workers, max_tasks_per_child=4) as pool:
+    with Manager() as manager, ProcessPoolExecutor(options.workers) as pool:
         queue = manager.Queue()
         how = (options.spins, options.all_looks, options.cap)
         waiting = {pool.submit(_unit, s, n, budgets, arms, done, how, queue) for s, n in units}

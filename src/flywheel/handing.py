@@ -40,6 +40,16 @@ class Copy:
     """Bytes."""
     rows: int
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a browser has to know to keep it as a file, and nobody else to keep it at all."""
+        return {
+            "content-disposition": f'attachment; filename="{self.name}"',
+            "content-length": str(self.size),
+            "x-content-type-options": "nosniff",
+            "cache-control": "no-store",
+        }
+
     def pieces(self) -> Iterator[bytes]:
         """The content, piece by piece; closes the copy at the end, or when nobody reads on."""
         try:

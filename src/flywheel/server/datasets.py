@@ -15,7 +15,7 @@ from flywheel.server.pages import After, Limit, Page, page_of
 from flywheel.server.routes import Routes
 from flywheel.server.schemas import PROBLEMS
 
-__all__ = ["attached", "routes"]
+__all__ = ["routes"]
 
 routes = Routes(tags=["read"])
 _Id = Annotated[str, Path(min_length=1, max_length=200)]
@@ -57,7 +57,8 @@ async def export(
 ) -> Response:
     """A dataset as a file. The key goes on record: an erasure names it, since it cannot reach the copy."""
     wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
-    return attached(await queue.run(lambda: wheel.download(id, format, by=by)))
+    copy = await queue.run(lambda: wheel.download(id, format, by=by))
+    return StreamingResponse(copy.pieces(), media_type=copy.media_type, headers=copy.headers)
 
 
 @routes.get("/v1/lineage/{id}", scope="read", summary="Lineage", response_model=dict[str, Any], responses=PROBLEMS)
@@ -65,14 +66,3 @@ async def lineage(request: Request, id: _Id) -> Response:
     """From an interaction to the datasets and releases it entered; of a dataset, or a version, where it came from."""
     wheel, queue = request.state.access.wheel, request.app.state.queue
     return JSONResponse(to_dict(await queue.run(lambda: wheel.lineage(id))))
-
-
-def attached(copy: Any) -> Response:
-    """A copy as a download; it is closed, and gone, when it is sent or the receiver hangs up."""
-    headers = {
-        "content-disposition": f'attachment; filename="{copy.name}"',
-        "content-length": str(copy.size),
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-store",
-    }
-    return StreamingResponse(copy.pieces(), media_type=copy.media_type, headers=headers)

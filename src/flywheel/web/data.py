@@ -6,10 +6,9 @@ from typing import Any
 from urllib.parse import quote
 
 from nicegui import ui
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from flywheel.errors import FlywheelError
-from flywheel.server.datasets import attached
 from flywheel.web import frame, marks
 from flywheel.web.drawing import drawn_small, plain
 from flywheel.web.later import later
@@ -71,7 +70,8 @@ def add() -> None:
 
     @frame.action("/data/{hash}/copy", scope="read")
     async def copy(view: frame.View, hash: str, format: str = "", **_: str) -> Response:
-        return attached(await view.ask(lambda: view.wheel.download(hash, format, by=view.by)))
+        copy = await view.ask(lambda: view.wheel.download(hash, format, by=view.by))
+        return StreamingResponse(copy.pieces(), media_type=copy.media_type, headers=copy.headers)
 
 
 def _count(notes: dict[str, Any]) -> str:
