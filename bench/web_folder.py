@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,14 @@ def fill(folder: Path, size: int, say: Callable[[str], None] = print) -> dict[st
     begun = time.perf_counter()
     seconds: dict[str, float] = {}
     end = datetime.now(UTC)
-    with flywheel.open(folder, task="classification", release={"registry": "folder"}) as fw:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "flywheel.toml").write_text('[product]\nname = "support bot"\ntask = "classification"\n\n'
+                                          '[release]\nregistry = "folder"\n')  # fmt: skip
+    with flywheel.open(folder) as fw:
         texts = [f"{ask} {thing} {tail}".strip() for ask in ASKS for thing in THINGS[:KNOWN] for tail in TAILS]
         fw.seed(texts, [label_of(text) for text in texts], at=end - timedelta(days=DAYS))
         edges = [0, size // 50, size - size // 50, size - size // 100, size]
-        for part, (first, last) in enumerate(zip(edges, edges[1:], strict=False), 1):
+        for part, (first, last) in enumerate(pairwise(edges), 1):
             seconds[f"log {part}"] = _log(fw, first, last, size, end, say)
             started = time.perf_counter()
             fw._store.tables.sync(fw._store.log, lambda _, share: say(f"tables: {share:.0%}"))
