@@ -68,6 +68,8 @@ def fill(folder: Path, size: int, say: Callable[[str], None] = print) -> dict[st
             fw._store.tables.sync(fw._store.log, lambda _, share: say(f"tables: {share:.0%}"))
             seconds[f"tables {part}"] = round(time.perf_counter() - started, 1)
             if part < len(edges) - 1:
+                if part == 2:
+                    _spun_until(fw, size // 50)
                 started = time.perf_counter()
                 at = end - timedelta(days=DAYS) * (1 - last / size)
                 done = fw.spin(budget=100, at=at, labeler=lambda item: label_of(str(item.input)))
@@ -83,6 +85,14 @@ def fill(folder: Path, size: int, say: Callable[[str], None] = print) -> dict[st
     }
     mark.write_text(json.dumps(held, indent=2) + "\n")
     return held
+
+
+def _spun_until(fw: Any, width: int) -> None:
+    """Move the first spin's window to where the second one's is to begin."""
+    state, last = fw._store.state, fw._store.log.last()
+    done = state.step(1, "sync")
+    window = {"after": max(0, last - 2 * width), "upto": max(0, last - width)}
+    state.save_step(1, "sync", {**done, **window, "interactions": width})
 
 
 def _log(fw: Any, first: int, last: int, size: int, end: datetime, say: Callable[[str], None]) -> float:
