@@ -233,10 +233,11 @@ def live(browser: Any, base: str, pages: int, rate: int, seconds: int) -> dict[s
 
 
 WATCH = r"""() => {
-  window.fwBehind = 0; let newest = 0;
+  window.fwBehind = 0; let newest = 0; const begun = Date.now() / 1000;
   setInterval(() => {
     const text = document.querySelector('main tbody tr')?.innerText || '';
-    const made = Math.max(newest, ...[...text.matchAll(/made (\d+\.\d+)/g)].map((one) => +one[1]));
+    const times = [...text.matchAll(/made (\d+\.\d+)/g)].map((one) => +one[1]);
+    const made = Math.max(newest, ...times.filter((at) => at > begun));
     if (made > newest) {
       if (newest) window.fwBehind = Math.max(window.fwBehind, Date.now() / 1000 - newest);
       newest = made;

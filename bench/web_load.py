@@ -45,7 +45,10 @@ class _Page:
             "document_id": str(uuid.uuid4()), "tab_id": str(uuid.uuid4()),
         }  # fmt: skip
         await self._socket.connect(
-            f"{self._base}?{urlencode(said)}", transports=["websocket"], socketio_path="/_nicegui_ws/socket.io"
+            f"{self._base}?{urlencode(said)}",
+            transports=["websocket"],
+            socketio_path="/_nicegui_ws/socket.io",
+            wait_timeout=30,
         )
 
     async def _heard(self, _: str, data: Any = None, *__: Any) -> None:
