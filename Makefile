@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow browser screenshots fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-live bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-outside bench-text-learner bench-drift bench-observe bench-diagnose bench-flywheel
+	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-outside bench-text-learner bench-drift bench-web bench-observe bench-diagnose bench-flywheel
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -151,6 +151,9 @@ bench-streams: $(VENV)/dev.stamp ## Measure false alarms and power of anomalies 
 
 bench-drift: $(VENV)/dev.stamp .bench-venv-observe/made.stamp ## Measure drift reports and the overview, beside Evidently, whylogs and NannyML
 	@$(BIN)/python bench/drift.py $(ARGS)
+
+bench-web: $(VENV)/dev.stamp ## Measure the dashboard over ten million interactions (ARGS="--interactions 100000" for a quick look)
+	@$(BIN)/python bench/web.py $(ARGS)
 
 bench-flywheel: $(VENV)/dev.stamp ## Play FlywheelBench: every arm on every stream, 20 seeds; then the tables (hours; needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/flywheelbench/run.py $(ARGS) && $(BIN)/python bench/flywheelbench/report.py

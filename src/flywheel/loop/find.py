@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from flywheel import curate, diagnose, mine, prove
+from flywheel.loop.shown import likeliest
 from flywheel.loop.spreading import groups_to_show
 from flywheel.loop.survey import Survey, survey
 from flywheel.loop.turn import Turn, kth_largest
@@ -80,7 +81,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
     """Find the failures, group them into modes, and say why each fails and how much it matters."""
     size = work.docs["sync"]["interactions"]
     if not size:
-        return {"modes": [], "assignments": {}, "expected": 0.0}
+        return {"modes": [], "assignments": {}, "expected": 0.0, "likeliest": []}
     shop, state = work.shop, work.shop.store.state
     settings = shop.config.diagnose
     floor = min(0.5, max(0.25, kth_largest(work.detected, max(100, 3 * work.spin.budget))))
@@ -125,7 +126,12 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
     state.save_modes(modes)
     shown = tuple(sorted((m for m in modes if m.state != "fixed"), key=lambda m: -(m.risk.number if m.risk else 0)))
     work.spin = replace(work.spin, modes=shown)
-    return {"modes": to_dict(modes), "assignments": assignments, "expected": expected}
+    return {
+        "modes": to_dict(modes),
+        "assignments": assignments,
+        "expected": expected,
+        "likeliest": likeliest(found, assignments),
+    }
 
 
 def step_mine(work: Turn) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from flywheel import measure
 from flywheel.errors import FlywheelError, NotFound
 from flywheel.govern import Trail, unfinished
 from flywheel.loop.decide import answers_of, disagreement
+from flywheel.loop.shown import failures_shown
 from flywheel.loop.turn import Turn, Workshop
 from flywheel.records import Failure, Feedback, Interaction, Interval, Spin
 from flywheel.release import Releases
@@ -27,7 +28,13 @@ _RECENT = 3  # spins whose labels speak for the traffic of today
 
 
 def recent_failures(shop: Workshop, *, limit: int, mode: str | None) -> list[Failure]:
-    """The likeliest failures of everything that arrived since the last finished spin began its window."""
+    """The likeliest failures of everything that arrived since the last finished spin began its window.
+
+    Those of one mode are as the last spin has found them: only a spin says which mode a failure belongs to.
+    """
+    known = failures_shown(shop.store, mode, limit) if mode is not None else None
+    if known is not None:
+        return known
     spins = shop.store.state.spins()
     number = spins[-1].number if spins else 0
     spin = spins[-1] if spins else Spin(number=1, state="running", step="sync", budget=limit)

@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flywheel.errors import InvalidConfig
 from flywheel.observe.drift.counting import block_of
@@ -25,6 +26,8 @@ GROWTH = math.log(1.02)
 """Each latency bin is 2 % wider than the one below, so a quantile is right within 1 % (DDSketch: Masson, Rim & Lee,
 VLDB 2019)."""
 LEAST_MS = 1e-3
+_FEW = 20_000
+"""Feedback about so many interactions is looked up one by one; more of it in one look at all."""
 
 _SUMS = ("volume", "errors", "told", "negative", "confident", "confidence", "labels", "mass", "squares", "lost")
 _WHOLE = {"volume", "errors", "told", "negative", "confident", "labels"}
@@ -48,12 +51,12 @@ def rollup(seen: Seen, after: int = 0) -> pa.Table:
     Late feedback changes the hour in which its interaction happened: the cells hold the difference between what that
     interaction counted for before and counts for now, so that `merge(old, rollup(snapshot, after=old_seq))` is
     `rollup(snapshot)`, in whatever steps. `seen` is a snapshot of all interactions and feedback, not of a window. What
-    is erased is not taken off: roll up anew after an erasure. O(new rows) and, where there is new feedback, a look at
-    the ids of all interactions, in the engine.
+    is erased is not taken off: roll up anew after an erasure. O(new rows), and O(log n) for each interaction that new
+    feedback is about, or one look at the ids of all where it is about many.
     """
-    t, f = seen.interactions, seen.said if hasattr(seen, "said") else seen.feedback
+    t = seen.interactions
     fresh = t.filter(t.seq > after) if after else t
-    parts = [_traffic(fresh), *_told(t, f, fresh, after)]
+    parts = [_traffic(fresh), *_told(seen, fresh, after)]
     cells: dict[int, dict[str, float]] = {}
     for found in parts:
         for row in found:
@@ -99,18 +102,25 @@ def _latencies(fresh: Any) -> dict[int, tuple[list[int], list[int]]]:
     return {int(hours[a]): (bins[a:b].tolist(), counts[a:b].tolist()) for a, b in zip(starts, ends, strict=True)}
 
 
-def _told(t: Any, f: Any, fresh: Any, after: int) -> list[list[dict[str, Any]]]:
+def _told(seen: Seen, fresh: Any, after: int) -> list[list[dict[str, Any]]]:
     """What feedback adds by hour: all that touched interactions count for now, less what they counted for before."""
+    t, f = seen.interactions, seen.said if hasattr(seen, "said") else seen.feedback
     if not after:
         return _judgements(Cut(t, standing(f)), 1)
-    out = _judgements(Cut(fresh, standing(f)), 1)
+    new = ibis.memtable(fresh.select("id").to_pyarrow())
+    out = _judgements(Cut(fresh, standing(f.semi_join(new, [("interaction_id", "id")]))), 1)
     ids = f.filter(f.seq > after).select("interaction_id").distinct().to_pyarrow()
     if not ids.num_rows:
         return out
-    # What new feedback touches is little: it leaves the engine once, so that the long table is read once.
+    # What new feedback touches is little: it leaves the engine once, so that the long table is read once, if at all.
     touched = ibis.memtable(ids)
-    old = t.filter(t.seq <= after).semi_join(touched, [("id", "interaction_id")]).select("id", "at", "output")
-    known = ibis.memtable(old.to_pyarrow())
+    answers = getattr(seen, "answers", None)
+    if answers is not None and ids.num_rows <= _FEW:
+        found = answers(ids.column("interaction_id").to_pylist())
+        known = ibis.memtable(found.filter(pc.less_equal(found["seq"], after)).drop_columns("seq"))
+    else:
+        old = t.filter(t.seq <= after).semi_join(touched, [("id", "interaction_id")]).select("id", "at", "output")
+        known = ibis.memtable(old.to_pyarrow())
     told = ibis.memtable(f.semi_join(touched, "interaction_id").to_pyarrow())
     now, before = standing(told), standing(told.filter(told.seq <= after))  # a withdrawal is feedback that came later
     return out + _judgements(Cut(known, now), 1) + _judgements(Cut(known, before), -1)

@@ -41,6 +41,9 @@ _New = tuple[int, int, str, str | None, int, bytes]  # seq, kind, id, about, rec
 # What is asked often is built once: building a statement costs more than running it. The ids come with each call.
 _ids: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
 _BODIES = sa.select(facts.c.id, facts.c.body).where(facts.c.kind == sa.bindparam("kind"), facts.c.id.in_(_ids))
+_PLACED = sa.select(facts.c.seq, facts.c.kind, facts.c.received, facts.c.body).where(
+    facts.c.kind == sa.bindparam("kind"), facts.c.id.in_(_ids)
+)
 _ABOUT = sa.select(facts.c.seq, facts.c.body).where(facts.c.about.in_(_ids))
 _of_kind = sa.select(facts.c.id, facts.c.body).where(facts.c.kind == sa.bindparam("kind"))
 _KNOWN: dict[str, sa.Select[Any]] = {  # any number of ids as one value, so that the text of the question stays the same
@@ -300,6 +303,16 @@ class Log:
         question = sa.select(facts.c.seq).where(facts.c.kind == codec.INTERACTION, facts.c.id == id)
         with self._database.read() as connection:
             return connection.scalar(question)
+
+    def placed(self, ids: Sequence[str]) -> list[tuple[int, int, int, bytes]]:
+        """The interactions with these ids as `(seq, kind, received in microseconds, body)`, in order; O(log n) each."""
+        with self._database.read() as connection:
+            found = [
+                (seq, kind, received, bytes(body))
+                for part in _parts(ids)
+                for seq, kind, received, body in connection.execute(_PLACED, {"kind": codec.INTERACTION, "ids": part})
+            ]
+        return sorted(found)
 
     def feedback_of(self, interaction_ids: Sequence[str], *, withdrawn: bool = False) -> list[Feedback]:
         """What has been said about these interactions and holds, in the order it came.

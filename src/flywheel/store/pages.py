@@ -22,6 +22,7 @@ FILTERS = ("model", "user", "session", "error", "since", "until", "below_confide
 
 _UNASKABLE = re.compile("[\x00\ud800-\udfff]")
 _READ = 2000  # facts in one reading; some of them are feedback
+_WIDTH = 250_000  # facts in the first stretch that is looked through
 
 
 def interactions_page(
@@ -53,11 +54,19 @@ def _filtered(
 ) -> tuple[list[Interaction], int | None]:
     tables.sync(log)
     snapshot = tables.snapshot()
-    table = snapshot.interactions
-    table = table.filter(table.seq > after)
     for name, value in filters.items():
-        table = table.filter(_condition(table, name, value))
-    wanted = table.order_by("seq").limit(limit + 1).select("seq", "id").to_pyarrow().to_pylist()
+        _condition(snapshot.interactions, name, value)  # a filter that is none is refused, whatever there is
+    wanted: list[dict[str, Any]] = []
+    width = _WIDTH
+    while len(wanted) <= limit and after < snapshot.seq:
+        # What most filters look for is near: a stretch of the log first, and ever longer ones where it is not.
+        upto = min(snapshot.seq, after + width)
+        table = snapshot.window(after, upto).interactions
+        for name, value in filters.items():
+            table = table.filter(_condition(table, name, value))
+        left = limit + 1 - len(wanted)
+        wanted += table.order_by("seq").limit(left).select("seq", "id").to_pyarrow().to_pylist()
+        after, width = upto, width * 8
     more = wanted[:limit]
     return snapshot.fetch([row["id"] for row in more]), more[-1]["seq"] if len(wanted) > limit else None
 

@@ -24,6 +24,7 @@ __all__ = [
     "FEEDBACK_SCHEMA",
     "INTERACTIONS_SCHEMA",
     "Leaves",
+    "answer_columns",
     "conflict_stem",
     "feedback_columns",
     "interaction_columns",
@@ -220,6 +221,14 @@ def interaction_columns(facts: Sequence[Fact], leaves: Leaves) -> pa.Table:
     for name, column in placed.items():
         table = table.append_column(name, column)
     return table
+
+
+def answer_columns(facts: Sequence[Fact]) -> pa.Table:
+    """`seq`, `id`, `at` and `output` of interactions, as `interaction_columns` has them."""
+    records = [codec.read_interaction(fact[3]) for fact in facts]
+    columns = {"seq": [fact[0] for fact in facts], "output": [_json(record.output) for record in records]}
+    schema = pa.schema([INTERACTIONS_SCHEMA.field(name) for name in ("seq", "id", "at", "output")])
+    return _table(schema, columns, records)
 
 
 def feedback_columns(facts: Sequence[Fact]) -> pa.Table:

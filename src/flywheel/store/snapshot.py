@@ -105,6 +105,15 @@ class Snapshot:
             self._count = int(self.interactions.count().to_pyarrow().as_py())
         return self._count
 
+    def answers(self, ids: Sequence[str]) -> Any:
+        """`seq`, `id`, `at` and `output` of the interactions with these ids up to `seq`, as the table has them.
+
+        An Arrow table, read from the log: O(log n) an id, where the table would have to be read whole.
+        """
+        from flywheel.store.projection import answer_columns
+
+        return answer_columns([fact for fact in self._log.placed(ids) if fact[0] <= self.seq])
+
     def fetch(self, ids: Sequence[str]) -> list[Interaction]:
         """The interactions with these ids in the order asked, as the log has them; unknown ids are left out.
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +61,18 @@ _ATTEMPTS = 5
 _SETTINGS = {"delta.logRetentionDuration": "interval 2 days"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What is known of one version of one table."""
+
+    stamp: tuple[int, str, int] | None
+    pinned: Pinned
+    cursor: int
+    """The last fact it holds."""
+    all_placed: bool
+    """Whether every value has found a column."""
+
+
 class Tables:
     """The columns of everything logged, in Delta Lake: `sync` brings them up to the log, `snapshot` reads them."""
 
@@ -70,6 +84,8 @@ class Tables:
         self._database = database
         self._log = log
         self._state = state
+        self._versions: dict[str, _Version] = {}
+        self._conflicted: tuple[str, dict[str, int]] | None = None
         path = str(folder.resolve())
         if not self._remote and (set(path) & set("[]") or unquote(path) != path):
             raise InvalidConfig(f"{path} has a bracket or an escape such as %20 in it: Delta Lake cannot. Rename it")
@@ -83,12 +99,23 @@ class Tables:
     def sync(self, log: Log, progress: Progress | None = None) -> int:
         """Add to the tables what the log has and they have not; return how many facts that was.
 
-        Exactly once, whatever is killed or runs beside it. Waits for another process that does the same. O(new facts).
+        Exactly once, whatever is killed or runs beside it. Waits for another process that does the same. O(new facts),
+        and a few reads of the database where there are none.
         """
+        if self._is_full(log):
+            return 0
         with locks.held(self._database, self._folder, "tables", _PATIENCE):
             added = self._fill(self._current(), log, progress)
             self._tidy(always=False)
         return added
+
+    def _is_full(self, log: Log) -> bool:
+        """Do the tables hold all of the log, with nothing left to tidy away?"""
+        if self._remote or self._registered()["retired"]:
+            return False
+        last, generation = log.last(), self._current()
+        with _mended():
+            return all(self._version(generation, name).cursor == last for name in _NAMES)
 
     def rebuild(self, log: Log, progress: Progress | None = None, *, at_once: bool = False) -> int:
         """Make the tables anew from the log beside the old ones, then swap; return how many facts they hold.
@@ -242,16 +269,15 @@ class Tables:
             generation = self._current()
             try:
                 with _mended():
-                    tables = {name: self._open(generation, name) for name in _NAMES}
-                    pinned = [self._pin(generation, name, tables[name]) for name in _NAMES]
+                    versions = [self._version(generation, name) for name in _NAMES]
                 break
             except CorruptStore:
                 # A rebuild may have swapped the generation under our hands; then there is a new one to read.
                 if attempt == _ATTEMPTS - 1 or self._current() == generation:
                     raise
-        held = min(0 if table is None else _cursor(table) for table in tables.values())
+        held = min(version.cursor for version in versions)
         seq = held if upto is None else min(upto, held)
-        return Snapshot(self._engine, self._log, pinned[0], pinned[1], seq, 0, seq)
+        return Snapshot(self._engine, self._log, versions[0].pinned, versions[1].pinned, seq, 0, seq)
 
     @property
     def generation(self) -> int:
@@ -259,7 +285,15 @@ class Tables:
         return self._current()
 
     def conflicts(self) -> dict[str, int]:
-        """How many values did not fit the type of their column (or found no column), by column."""
+        """How many values did not fit the type of their column (or found no column), by column.
+
+        Counted once a version of the tables. O(files) where every value has found its column, which is what the files
+        say of themselves; else O(n) for the columns that hold the others.
+        """
+        with _mended():
+            version = self._version(self._current(), "interactions")
+        if self._conflicted is not None and self._conflicted[0] == version.pinned.name:
+            return dict(self._conflicted[1])
         table = self.snapshot().interactions
         beside = {name: stem for name in table.columns if (stem := conflict_stem(name)) is not None}
         counted: Counter[str] = Counter()
@@ -267,10 +301,39 @@ class Tables:
             totals = table.aggregate(**{name: table[name].count() for name in beside}).to_pyarrow().to_pylist()[0]
             for name, stem in beside.items():
                 counted[stem] += totals[name]
-        homeless = table.filter(table.unplaced.notnull()).select("unplaced")
-        for text in homeless.to_pyarrow().column(0).to_pylist():
-            counted.update(msgspec.json.decode(text, type=dict[str, Any]).keys())
-        return {name: count for name, count in sorted(counted.items()) if count}
+        if not version.all_placed:
+            homeless = table.filter(table.unplaced.notnull()).select("unplaced")
+            for text in homeless.to_pyarrow().column(0).to_pylist():
+                counted.update(msgspec.json.decode(text, type=dict[str, Any]).keys())
+        found = {name: count for name, count in sorted(counted.items()) if count}
+        self._conflicted = (version.pinned.name, found)
+        return dict(found)
+
+    def _version(self, generation: int, name: str) -> _Version:
+        """The newest version of a table; opened again only where something was committed since."""
+        stamp = self._stamp(generation, name)  # before the table is opened: what comes meanwhile is read next time
+        known = self._versions.get(name)
+        if known is not None and stamp is not None and known.stamp == stamp:
+            return known
+        table = self._open(generation, name)
+        pinned = self._pin(generation, name, table)
+        if table is None:
+            return _Version(stamp, pinned, 0, True)
+        found = _Version(stamp, pinned, _cursor(table), name != "interactions" or _all_placed(table))
+        self._versions[name] = found
+        return found
+
+    def _stamp(self, generation: int, name: str) -> tuple[int, str, int] | None:
+        """What tells a table's newest commit from every other; None where that is not cheap to know."""
+        if self._remote:
+            return None
+        try:
+            with os.scandir(self._place(generation, name) / "_delta_log") as found:
+                commits = [(one.name, one.stat().st_mtime_ns) for one in found if one.name.endswith(".json")]
+        except OSError:
+            return None
+        # The newest of all times too: a commit that was damaged or put back is no longer the one that was read.
+        return (generation, max(commits)[0], max(at for _, at in commits)) if commits else None
 
     def _pin(self, generation: int, name: str, table: DeltaTable | None) -> Pinned:
         if table is None:
@@ -322,6 +385,15 @@ def _cursor(table: DeltaTable) -> int:
 
 def _arrow_schema(table: DeltaTable) -> pa.Schema:
     return pa.schema(table.schema().to_arrow())
+
+
+def _all_placed(table: DeltaTable) -> bool:
+    """Do the files say that every value has found a column?"""
+    actions = pa.table(table.get_add_actions(flatten=True))
+    if "null_count.unplaced" not in actions.column_names:
+        return not actions.num_rows
+    rows, empty = actions.column("num_records").to_pylist(), actions.column("null_count.unplaced").to_pylist()
+    return all(count is not None and count == none for count, none in zip(rows, empty, strict=True))
 
 
 def _paths(table: DeltaTable) -> list[str]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nicegui import ui
+from nicegui.element import Element
 
 from flywheel.web import frame, marks
-from flywheel.web.following import Wanted, follower
+from flywheel.web.following import ROWS, Stream, Wanted, follower
 
 if TYPE_CHECKING:
     from flywheel.diagnose.arriving import Arrival
 
 __all__ = ["add"]
 
-_ROWS = 60
-_AT_ONCE = 30  # rows drawn in one go; what came before them in the same half second is only counted
-_DRAW = 0.4
 _MINUTES = 30
 _CAUSES = ("data scarcity", "algorithmic flaw", "external noise", "label noise", "unknown")
 _SIGN = {
@@ -86,19 +84,23 @@ def add() -> None:
         await _Page(view, wanted, max(0, upto)).draw()
 
 
+class _Rows(Element, component="live.js"):
+    """The rows of the page: the browser keeps them, and is sent what is new. Every cell is text."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]], base: str, nothing: str) -> None:
+        super().__init__()
+        heads = [{"name": name, "kind": kind} for name, kind in _HEADS]
+        self._props.update(rows=list(rows), base=base, nothing=nothing, most=ROWS, heads=heads)
+
+
 class _Page:
-    """One open page: its filter, its rows and its counts."""
+    """One open page: its filter, and what it shows of its stream."""
 
     def __init__(self, view: Any, wanted: Wanted, upto: int) -> None:
         self.view, self.wanted, self.upto = view, wanted, upto
         self.follower = follower(view.wheel)
-        self.pending: list[Arrival] = []
-        self.rows: list[Any] = []
-        self.counts: dict[datetime, Counter[str]] = {}
-        self.last = upto
-        self.shown = self.missed = 0
         self.names: dict[str, str] = {}
-        self.changed = True
+        self.ready = False
 
     async def draw(self) -> None:
         """Build the page, and begin to listen unless it is paused."""
@@ -107,71 +109,51 @@ class _Page:
         if self.upto:
             begin = max(0, self.upto - 1000)
             past, _ = await self.view.ask(lambda: self.view.wheel.arrivals(begin, self.upto - begin))
+            self.stream = Stream(self.wanted, partial(_row, self.names))
+            self.stream.hear(past)
         else:
-            past = await self.follower.join(self.hear)
-            ui.context.client.on_delete(lambda: self.follower.leave(self.hear))
+            self.stream = await self.follower.join(self.wanted, self, partial(_row, self.names))
+            ui.context.client.on_delete(lambda: self.follower.leave(self.stream, self))
         ui.add_css(_STYLE)
         with ui.element("div").classes("fw-live").style("width: 100%"):
-            self._form(sorted({one.interaction.model for one in past if one.interaction.model}))
+            self._form(self._versions())
             self._state()
             self.chart = ui.echart(self._options()).style("height: 120px; width: 100%")
             self.chart.props('role="img" aria-label="Counts by minute, failures and others"')
-            self._table()
-        self.hear(past)
-        self.refresh()
-        if not self.upto:
-            ui.timer(_DRAW, self.refresh)
-
-    def hear(self, found: Sequence[Arrival]) -> None:
-        """Take in what has come. Called for every page, so it only filters and counts."""
-        for one in found:
-            self.last = max(self.last, one.seq)
-            if self.wanted.takes(one):
-                minute = one.received_at.replace(second=0, microsecond=0)
-                self.counts.setdefault(minute, Counter())["failed" if one.signs else "other"] += 1
-                self.pending.append(one)
-        if len(self.pending) > _ROWS:
-            self.missed += len(self.pending) - _ROWS
-            del self.pending[:-_ROWS]
-        for minute in sorted(self.counts)[:-_MINUTES]:
-            del self.counts[minute]
-        self.changed = self.changed or bool(found)
-
-    def refresh(self) -> None:
-        """Draw what has come since the last time."""
-        if not self.changed:
-            return
-        new, self.pending, self.changed = self.pending, [], False
-        limit = _ROWS if not self.rows else _AT_ONCE
-        self.missed += max(0, len(new) - limit)
-        with self.body:
-            for one in new[-limit:]:
-                row = self._row(one)
-                row.move(self.body, 0)
-                self.rows.append(row)
-        for row in self.rows[:-_ROWS]:
-            row.delete()
-        del self.rows[:-_ROWS]
-        self.empty.set_visibility(not self.rows)
-        if new or not self.shown:
-            self.shown += len(new)
-            self.chart.options.clear()
-            self.chart.options.update(self._options())
-            self.chart.update()
+            self.rows = _Rows(self.stream.rows, f"{self.view.base}/interactions/", self._nothing())
         self._say()
+        self.ready = True
+
+    def show(self, rows: list[dict[str, Any]]) -> None:
+        """Rows have come, the newest first."""
+        if self.ready:
+            self.rows.run_method("take", rows)
+
+    def count(self) -> None:
+        """Draw the counts as they are now."""
+        if self.ready:
+            drawn = self._options()
+            self.chart.run_chart_method("setOption", {"xAxis": drawn["xAxis"], "series": drawn["series"]})
+            self._say()
+
+    def _versions(self) -> list[str]:
+        seen = {row["c"][3] for row in self.stream.rows if row["c"][3] != "–"}
+        return sorted({*seen, *self.follower.versions()})
 
     def _say(self) -> None:
-        problem = self.follower.problem
-        counted = sum(sum(count.values()) for count in self.counts.values())
+        stream = self.stream
+        counted = sum(map(sum, stream.counts.values()))
         what = "failures" if self.wanted.failures else "interactions and feedback"
         if self.upto:
             text = f"Paused at record {self.upto:,}. The link in the address bar shows a colleague the same."
-        elif problem:
-            text = f"Nothing can be read at the moment: {problem}"
+        elif stream.problem:
+            text = f"Nothing can be read at the moment: {stream.problem}"
         else:
-            text = f"{counted:,} {what} in the minutes shown, up to record {self.last:,}."
-            if self.missed:
-                text += f" The newest {_ROWS} are listed; all are counted."
+            begin = max(stream.since, min(stream.counts, default=stream.since)) if stream.since else None
+            since = f" since {begin:%H:%M:%S} UTC" if begin else ""
+            text = f"{counted:,} {what}{since}, up to record {stream.last:,}."
+            if counted > ROWS:
+                text += f" The newest {ROWS} are listed; all are counted."
         self.words.set_text(text)
 
     def _form(self, versions: Sequence[str]) -> None:
@@ -196,24 +178,15 @@ class _Page:
         with ui.element("div").classes("fw-state"):
             ui.element("span").classes("fw-dot off" if self.upto else "fw-dot").props('aria-hidden="true"')
             marks.say("Paused" if self.upto else "Live", "strong")
-            self.words = marks.say("").props('role="status"')
+            self.words = marks.say("")
             name = "Go on (p)" if self.upto else "Pause (p)"
             button = marks.say(name, "button").classes("fw-plain").props('type="button" aria-keyshortcuts="p"')
             button.on("click", self._pause)
             ui.keyboard(lambda event: self._pause() if event.action.keydown and event.key == "p" else None)
 
     def _pause(self) -> None:
-        base = f"{self.view.base}/live"
-        ui.navigate.to(self.wanted.address(base) if self.upto else self.wanted.address(base, upto=max(1, self.last)))
-
-    def _table(self) -> None:
-        with ui.element("table"):
-            marks.say("What arrived, the newest first", "caption").style("position:absolute;left:-9999px")
-            with ui.element("thead"), ui.element("tr"):
-                for name, kind in _HEADS:
-                    marks.say(name, "th").classes(kind).props('scope="col"')
-            self.body = ui.element("tbody")
-        self.empty = marks.say(self._nothing(), "p").style("padding: 28px 0; opacity: .75; max-width: 46rem")
+        base, more = f"{self.view.base}/live", {} if self.upto else {"upto": max(1, self.stream.last)}
+        ui.navigate.to(self.wanted.address(base, **more))
 
     def _nothing(self) -> str:
         if self.wanted != Wanted():
@@ -223,29 +196,13 @@ class _Page:
             "a report, or a label other than the answer."
         )
 
-    def _row(self, one: Arrival) -> Any:
-        seen = one.interaction
-        signs = " · ".join(f"{_SIGN.get(sign.kind, sign.kind)}: {sign.detail}" for sign in one.signs)
-        context = " ".join(f"{name}={value}" for name, value in seen.context.items())
-        cells = (short(seen.output), signs or (f"said: {one.feedback}" if one.feedback else "–"))
-        rest = (self.names.get(one.mode or "", one.mode or "–"), seen.model or "–", context or "–")
-        with ui.element("tr") as row:
-            marks.say(f"{one.received_at:%H:%M:%S}", "td").classes("fw-time").props(
-                f'title="{one.received_at:%F %T} UTC"'
-            )
-            with ui.element("td"):
-                marks.link(short(seen.input) or "(empty)", f"{self.view.base}/interactions/{quote(seen.id, safe='')}")
-            for text, (_, kind) in zip((*cells, *rest), _HEADS[2:], strict=True):
-                cell = marks.say(text[:300], "td").classes(kind)
-                cell.props["title"] = text[:600]
-        return row
-
     def _options(self) -> dict[str, Any]:
-        newest = max(self.counts, default=None)
+        counts = self.stream.counts
+        newest = max(counts, default=None)
         minutes = [newest - timedelta(minutes=k) for k in reversed(range(_MINUTES))] if newest else []
-        kinds = [("failed", "failures", "#D55E00")]
+        kinds = [(0, "failures", "#D55E00")]
         if not self.wanted.failures:
-            kinds.append(("other", "others", "#56B4E9"))
+            kinds.append((1, "others", "#56B4E9"))
         return {
             "animation": False,
             "grid": {"left": 44, "right": 8, "top": 22, "bottom": 22},
@@ -269,11 +226,25 @@ class _Page:
                     "type": "bar",
                     "stack": "all",
                     "itemStyle": {"color": colour},
-                    "data": [self.counts.get(minute, Counter())[key] for minute in minutes],
+                    "data": [counts.get(minute, (0, 0))[place] for minute in minutes],
                 }
-                for key, name, colour in kinds
+                for place, name, colour in kinds
             ],
         }
+
+
+def _row(names: dict[str, str], one: Arrival) -> dict[str, Any]:
+    seen = one.interaction
+    signs = " · ".join(f"{_SIGN.get(sign.kind, sign.kind)}: {sign.detail}" for sign in one.signs)
+    context = " ".join(f"{name}={value}" for name, value in seen.context.items())
+    cells = (
+        short(seen.output), signs or (f"said: {one.feedback}" if one.feedback else "–"),
+        names.get(one.mode or "", one.mode or "–"), seen.model or "–", context or "–",
+    )  # fmt: skip
+    return {
+        "k": one.seq, "t": f"{one.received_at:%H:%M:%S}", "w": f"{one.received_at:%F %T} UTC",
+        "i": quote(seen.id, safe=""), "x": short(seen.input) or "(empty)", "c": [text[:300] for text in cells],
+    }  # fmt: skip
 
 
 def short(value: Any, most: int = 200) -> str:
