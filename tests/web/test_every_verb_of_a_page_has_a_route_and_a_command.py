@@ -24,7 +24,7 @@ from flywheel.wheel import Flywheel
 SOURCE = Path(flywheel.__file__).parent
 NEITHER = {
     "note": "writes a line into the audit trail beside an action; each route and command does so itself",
-    "download": "a copy without a path is for who is elsewhere; a terminal is beside the folder: `flywheel datasets --out`",
+    "download": "for who is elsewhere; beside the folder `flywheel export` writes a file",
     "turning": "is in what `flywheel status` tells",
 }
 """Verbs that pages call and that have no route or command of their own, and why."""
