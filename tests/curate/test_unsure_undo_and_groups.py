@@ -78,12 +78,12 @@ def test_a_group_is_answered_together_and_nobody_else(wheel):
 def test_progress_counts_against_the_budget(wheel):
     queue = wheel.review_queue()
     for k, item in enumerate(queue[:3]):
-        wheel.label(item.id, "a", by="ana", at=AT + timedelta(seconds=6 * k))
+        wheel.label(item.id, "a", by="ana", at=AT + timedelta(seconds=36 * k))
     wheel.unsure(queue[3].id, by="ana")
-    told = wheel.review_progress(at=AT + timedelta(minutes=1))
+    told = wheel.review_progress(at=AT + timedelta(minutes=2))
     assert (told["budget"], told["asked"], told["labelled"], told["waiting"], told["unsure"]) == (10, 6, 3, 3, 1)
     assert told["by"] == {"ana": 3}
-    assert told["per_hour"] == 600
+    assert told["per_hour"] == 100
 
 
 def test_two_people_who_say_different_things_are_shown_until_one_takes_it_back(wheel):

@@ -11,6 +11,7 @@ from flywheel import wheel
 from flywheel.server.routes import undeclared
 
 pytest.importorskip("nicegui", reason="the dashboard needs the extra `web`")
+from sklearn.dummy import DummyClassifier
 from starlette.testclient import TestClient
 
 from flywheel.server import make_app
@@ -20,7 +21,7 @@ HTML = {"accept": "text/html"}
 
 @pytest.fixture
 def keyed(tmp_path: Path) -> Any:
-    with wheel.open(tmp_path, task="classification") as fw:
+    with wheel.open(tmp_path, task="classification", release={"registry": "folder"}) as fw:
         fw.log(input="a", output="b")
         keys = {scope: fw.keys.create(scope, [scope])[0] for scope in ("ingest", "read")}
         app = make_app({"bot": fw})
@@ -79,6 +80,8 @@ def test_the_api_keeps_its_answers_beside_the_pages(keyed: Any) -> None:
 
 def test_only_a_releaser_is_offered_to_change_what_is_in_production(keyed: Any) -> None:
     client, fw, keys = keyed
+    for answer in "ab":
+        fw.adopt(DummyClassifier(strategy="constant", constant=answer).fit([["x"], ["y"]], [answer, answer]))
     keys |= {scope: fw.keys.create(scope, ["read", scope])[0] for scope in ("label", "release")}
     offered = {
         scope: client.get("/releases", headers={**HTML, "authorization": f"Bearer {keys[scope]}"}).text

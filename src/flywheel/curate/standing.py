@@ -13,12 +13,13 @@ from flywheel.records import Feedback, ReviewItem
 __all__ = ["disagreements", "progress"]
 
 _PACE = timedelta(minutes=15)
+_LEAST_SECONDS = 60.0
 
 
 def progress(items: Sequence[ReviewItem], budget: int, now: datetime) -> dict[str, Any]:
     """How far one spin's items are: counts by what became of them, the random audit's own, and who did how many.
 
-    `per_hour` is the pace of the last quarter of an hour, of everybody together; None before the second answer.
+    `per_hour` is the pace of the last quarter of an hour, of everybody together; None before a minute has passed.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -42,7 +43,7 @@ def progress(items: Sequence[ReviewItem], budget: int, now: datetime) -> dict[st
         "unsure": sum(item.status == "waiting" and bool(item.unsure) for item in items),
         "audit": len(audit),
         "audit_labelled": sum(item.status == "labelled" for item in audit),
-        "per_hour": round((len(recent) - 1) * 3600 / seconds) if seconds > 0 else None,
+        "per_hour": round((len(recent) - 1) * 3600 / seconds) if seconds >= _LEAST_SECONDS else None,
         "by": dict(sorted(who.items(), key=lambda pair: (-pair[1], pair[0]))),
     }
 

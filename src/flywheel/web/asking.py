@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nicegui import ui
 
 from flywheel.web import marks
+from flywheel.web.drawing import glimpse
 
 if TYPE_CHECKING:
     from flywheel.records import ReviewItem
@@ -62,11 +63,6 @@ STYLE = """
 .fw-acts { display: flex; flex-wrap: wrap; gap: 6px; }
 .fw-review aside { font-size: 13px; }
 .fw-review aside h2 { margin-top: 0; }
-.fw-said { width: 100%; border-collapse: collapse; font-size: 13px; }
-.fw-said th { text-align: left; font-weight: 500; opacity: .75; }
-.fw-said th, .fw-said td { padding: 7px 14px 7px 0; vertical-align: top; overflow-wrap: anywhere;
-  border-bottom: 1px solid color-mix(in srgb, currentColor 11%, transparent); }
-.fw-said a { color: inherit; }
 @media (max-width: 900px) { .fw-desk { grid-template-columns: minmax(0, 1fr); gap: 20px; }
   .fw-choices { grid-template-columns: minmax(0, 1fr); } .fw-choice { min-height: 44px; }
   .fw-choices.fw-short { grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); } }
@@ -163,31 +159,31 @@ def disagreement_rows(view: Any, found: Sequence[dict[str, Any]], settle: Callab
         words = "Where two people give different labels to one interaction, both stand here until one is chosen."
         marks.say(words, "p").classes("fw-quiet")
         return
-    with ui.element("table").classes("fw-said"):
-        with ui.element("thead"), ui.element("tr"):
-            for name in ("Input", "Who said what", "What stands", "Decide"):
-                marks.say(name, "th").props('scope="col"')
-        with ui.element("tbody"):
-            for one in found:
-                _disagreement(view, one, settle)
+    rows = [
+        (
+            glimpse(one["item"].input, view.path("/interactions", one["item"].interaction_id)),
+            lambda one=one: _said_by(one),
+            "waits again" if one["stands"] is None else said(one["stands"])[:200],
+            lambda one=one: _choices(one, settle),
+        )
+        for one in found
+    ]
+    marks.table("Disagreements", ("Input", "Who said what", "What stands", "Decide"), rows)
 
 
-def _disagreement(view: Any, one: dict[str, Any], settle: Callable[[Any, Any], Any]) -> None:
-    item = one["item"]
-    with ui.element("tr"):
-        with ui.element("td"):
-            link = marks.say(said(item.input)[:300], "a")
-            link.props["href"] = view.path("/interactions", item.interaction_id)
-        with ui.element("td"):
-            for word in one["said"]:
-                marks.say(f"{word['by']}: {said(word['label'])[:200]}", "div")
-        marks.say("waits again" if one["stands"] is None else said(one["stands"])[:200], "td")
-        with ui.element("td"), ui.element("div").classes("fw-acts"):
-            given: list[Any] = []
-            for word in one["said"]:
-                if word["label"] not in given:
-                    given.append(word["label"])
-            for label in given:
-                button = marks.say(said(label)[:60], "button").classes("fw-plain").props('type="button"')
-                button.props["aria-label"] = f"Let {said(label)[:60]} stand"
-                button.on("click", lambda label=label: settle(item, label))
+def _said_by(one: dict[str, Any]) -> None:
+    with ui.element("div"):
+        for word in one["said"]:
+            marks.say(f"{word['by']}: {said(word['label'])[:200]}", "div")
+
+
+def _choices(one: dict[str, Any], settle: Callable[[Any, Any], Any]) -> None:
+    item, given = one["item"], []
+    for word in one["said"]:
+        if word["label"] not in given:
+            given.append(word["label"])
+    with ui.element("div").classes("fw-acts"):
+        for label in given:
+            button = marks.say(said(label)[:60], "button").classes("fw-plain").props('type="button"')
+            button.props["aria-label"] = f"Let {said(label)[:60]} stand"
+            button.on("click", lambda label=label: settle(item, label))

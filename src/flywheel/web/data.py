@@ -179,13 +179,12 @@ def _copy(view: frame.View, hash: str) -> None:
         "A download cannot be taken back: who took it goes on record, and the receipt of an erasure names them. In the "
         "CSV, text that a spreadsheet would run gets an apostrophe before it; an import takes it away again."
     )
-    look = "border:1px solid var(--line);border-radius:6px;padding:.25rem .7rem;color:var(--accent)!important"
     with marks.block("Take a copy", words), ui.element("div").classes("fw-row"):
         for format, name in _FORMATS:
             form = ui.element("form")
             form._props.update(method="post", action=f"{view.path('/data', hash)}/copy?format={format}")
             with form:
-                marks.say(name, "button", "fw-plain").style(look)
+                marks.say(name, "button", "fw-quiet-do")
 
 
 def _told(told: Any) -> None:

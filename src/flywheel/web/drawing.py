@@ -17,7 +17,7 @@ from nicegui.element import Element
 
 from flywheel.web import marks, pictures
 
-__all__ = ["drawn", "drawn_small", "plain"]
+__all__ = ["drawn", "drawn_small", "glimpse", "plain"]
 
 _SHOWN = 1_200
 """So many characters of a text stand open; the rest is folded away …"""
@@ -46,6 +46,25 @@ def drawn_small(value: Any) -> None:
     turns = _turns(value)
     said = turns[-1].get("content") if turns else value
     marks.say(plain(said if isinstance(said, str) else _json(said, None))[:_LINE], "div", "fw-text")
+
+
+def glimpse(value: Any, to: str | None = None, most: int = 90) -> Callable[[], None]:
+    """What fills a table's cell with a value, for `marks.table`: a small picture or its first `most` signs; `to` is
+    where it leads."""
+
+    def fill() -> None:
+        picture = pictures.of_text(value) if isinstance(value, str) else pictures.of_numbers(value)
+        if picture is None:
+            words = plain(marks.brief(value, most) or "(empty)")
+            shown = marks.link(words, to) if to else marks.say(words)
+            shown.style("display:block;min-width:8rem")
+            return
+        with ui.element("a" if to else "span") as outer:
+            if to:
+                outer._props["href"] = to
+            _picture(picture, "2.4rem")
+
+    return fill
 
 
 def plain(words: Any) -> str:

@@ -157,15 +157,21 @@ def _uplift(view: frame.View, spins: list[dict[str, Any]]) -> None:
         gains = [[round(100 * receipt["uplift"][key], 1) for key in ("low", "estimate", "high")] for _, receipt in told]
         options = intervals([f"spin {spin['number']}" for spin, _ in told], gains, unit="points", name="uplift")
         marks.chart(options, "Uplift against the model before, on the same interactions, with 95 % intervals.")
-        rows = [
+        rows: list[tuple[Any, ...]] = [
             ((spin["number"], view.path("/spins", spin["number"])), receipt["decision"],
-             marks.interval(receipt["uplift"], points=True), marks.number(receipt["labels"]),
-             _money(receipt, "value", " a year"), _money(receipt, "cost"))
+             marks.interval(receipt["uplift"], points=True), marks.number(receipt["labels"]))
             for spin, receipt in reversed(told[-8:])
         ]  # fmt: skip
-        heads = ("Spin", "Verdict", "Uplift", "Labels", "Return", "Cost")
-        marks.table("What each spin brought", heads, rows, numbers=(2, 3, 4, 5))
-        if all(receipt["value"] is None for _, receipt in told):
+        heads: tuple[str, ...] = ("Spin", "Verdict", "Uplift", "Labels")
+        priced = any(receipt["value"] is not None or receipt["cost"] is not None for _, receipt in told)
+        if priced:
+            heads = (*heads, "Return", "Cost")
+            rows = [
+                (*row, _money(receipt, "value", " a year"), _money(receipt, "cost"))
+                for row, (_, receipt) in zip(rows, reversed(told[-8:]), strict=True)
+            ]
+        marks.table("What each spin brought", heads, rows, numbers=(2, 3, 4, 5)[: len(heads) - 2])
+        if not priced:
             marks.say("Return is told once [value] in flywheel.toml prices a failure.", "p", "fw-dim fw-small")
 
 

@@ -10,6 +10,7 @@ from nicegui import ui
 
 from flywheel.errors import FlywheelError
 from flywheel.web import frame, marks
+from flywheel.web.drawing import glimpse
 from flywheel.web.intervals import intervals
 
 __all__ = ["add"]
@@ -226,7 +227,7 @@ async def _examples(view: frame.View, mode: Any) -> None:
             return
         rows = [
             (
-                _example(view, one),
+                glimpse(one.input, view.path("/interactions", one.interaction_id), 70),
                 marks.brief(one.output, 60),
                 marks.brief(one.label, 60) if one.label is not None else None,
                 f"{one.probability:.0%}",
@@ -235,16 +236,6 @@ async def _examples(view: frame.View, mode: Any) -> None:
             for one in failures
         ]
         marks.table("Examples", ("Input", "Output", "Right", "P(failure)", "Evidence"), rows, numbers=(3,))
-
-
-def _example(view: frame.View, one: Any) -> Callable[[], None]:
-    """Fills a cell with the input, linked, and wide enough to be read on a phone."""
-    words, path = marks.brief(one.input, 70) or one.interaction_id, view.path("/interactions", one.interaction_id)
-
-    def fill() -> None:
-        marks.link(words, path).style("display:block;min-width:11rem")
-
-    return fill
 
 
 def _wide(words: str) -> Callable[[], None]:

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from flywheel.errors import FlywheelError
 from flywheel.web import frame, marks
-from flywheel.web.thumbs import glimpse
+from flywheel.web.drawing import glimpse
 
 __all__ = ["add"]
 

@@ -10,7 +10,7 @@ from nicegui import background_tasks, ui
 
 from flywheel.errors import FlywheelError, NotFound
 from flywheel.web import frame, marks
-from flywheel.web.thumbs import glimpse
+from flywheel.web.drawing import glimpse
 
 __all__ = ["add"]
 
@@ -96,7 +96,7 @@ class _Progress:
         may = self.view.may("release")
         going = now is not None and now.state not in ("done", "stopped")
         self.clock = None
-        marks.say(_title(now), "h2")
+        marks.say(_title(now, may), "h2")
         with ui.element("div").props("role=status aria-live=polite"):
             marks.say(_says(now), "p", "fw-says")
         if going or (now and now.problem and now.spin):
@@ -156,9 +156,9 @@ class _Progress:
             self.told = str(problem)
 
 
-def _title(now: Any) -> str:
+def _title(now: Any, may: bool) -> str:
     if now is None or not now.spin or now.state == "done":
-        return "Start a spin"
+        return "Start a spin" if may else "No spin is under way"
     return f"Spin {now.spin}"
 
 

@@ -80,8 +80,6 @@ font-size:.85rem}
 .fw-chat>div{border:1px solid var(--line);border-radius:8px;padding:.45rem .7rem;max-width:46rem}
 .fw-chat>.user{background:var(--hover);align-self:flex-end}
 .fw-chart{height:15rem;width:100%}
-.fw-thumb{display:block;width:2.4rem;height:2.4rem;image-rendering:pixelated;border:1px solid var(--line);
-background:#fff}
 """
 _TEXT = """
 .fw-text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext}
