@@ -21,6 +21,7 @@ _CSS = """
 .fw-ring path.now{stroke:var(--accent);stroke-width:18}.fw-ring path.come{stroke-dasharray:3 4;stroke:var(--dim)}
 .fw-ring circle{fill:var(--warn);stroke:var(--panel);stroke-width:3}.fw-ring a:hover text{text-decoration:underline}
 .fw-turn{list-style:none;margin:0;padding:0;columns:2;column-gap:1.5rem}
+.fw-turn a{text-decoration:underline}
 .fw-turn li{break-inside:avoid;display:grid;grid-template-columns:1.4rem minmax(0,1fr) auto;gap:0 .4rem;
 padding:.28rem 0;border-bottom:1px solid var(--line)}.fw-turn .waits{grid-column:2/-1}
 @media(max-width:1000px){.fw-turn{columns:1}}@media(max-width:760px){.fw-loop{grid-template-columns:minmax(0,1fr)}}
@@ -79,7 +80,7 @@ def _seconds(took: float) -> str:
 def _ring(view: frame.View, standing: Mapping[str, Any]) -> None:
     """Twelve arcs, clockwise from the top. Words are text nodes: nothing here is read as markup."""
     stages: Sequence[Mapping[str, Any]] = standing["stages"]
-    with _shape("svg", viewBox=f"0 0 {_WIDE} {_HIGH}", role="img").classes("fw-ring") as ring:
+    with _shape("svg", viewBox=f"0 0 {_WIDE} {_HIGH}", role="group").classes("fw-ring") as ring:
         ring._props["aria-label"] = f"The loop. {standing['line']}. The list beside it says the same."
         for place, stage in enumerate(stages):
             turn = 360 / len(stages)
