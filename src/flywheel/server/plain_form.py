@@ -106,6 +106,9 @@ async def send(request: Request) -> Response:
     request.state.access = await request.app.state.doorkeeper.admit_anybody(request)
     try:
         said = {("interaction_id" if name == "interaction" else name): text for name, text in typed.items()}
+        for name, text in said.items():
+            if "\x00" in text:
+                raise InvalidRecord(name, "has a sign that is no letter (NUL)", "Take it out")
         said = check_report({name: text for name, text in said.items() if text.strip()})
         request.app.state.queue.anybody(request.state.access.flywheel).take()
         filed = await file_report(request, said)
