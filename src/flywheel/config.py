@@ -301,6 +301,8 @@ class ReportsSettings:
 
     embed_on: tuple[str, ...] = ()
     """Origins whose pages may show the report form in a frame, such as `https://shop.example`."""
+    public: bool = False
+    """May anybody send the report form without a key? It then works without JavaScript, too."""
     webhook: str = ""
     """URL that is told (POST) when a report is fixed: its id and the version, no text and nobody's name."""
 

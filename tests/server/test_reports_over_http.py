@@ -146,7 +146,7 @@ def test_the_hashes_are_those_of_the_style_and_the_script() -> None:
 def test_every_field_has_a_label_and_problems_are_announced() -> None:
     page = form_page().decode()
     fields = re.findall(r'<(?:textarea|input) id="(\w+)"', page)
-    assert fields == ["what", "expected", "contact"]
+    assert fields == ["what", "expected", "contact", "held"]
     assert all(f'<label for="{field}">' in page for field in fields)
     assert 'role="alert"' in page
     assert '<html lang="en">' in page

@@ -103,7 +103,9 @@ ROUTES: dict[tuple[str, ...], str] = {
     """,
     RELEASERS: "POST /v1/releases/promote   POST /v1/releases/rollback   POST /v1/spins",
     ADMINS: "GET /v1/keys   DELETE /v1/keys/{id}   GET /v1/dead-letters   POST /v1/dead-letters/retry",
-    NOBODY: "GET /v1/reports/{token}   GET /report-form   GET /healthz   GET /readyz   GET /openapi.json",
+    NOBODY: """
+        GET /v1/reports/{token}   GET /report-form   POST /report-form   GET /healthz   GET /readyz   GET /openapi.json
+    """,
 }
 """Who may call which route. HEAD goes with GET."""
 

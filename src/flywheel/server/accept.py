@@ -28,6 +28,8 @@ _WRITERS = 4
 _READERS = 2  # of their own, so that a long question never holds up a record
 _FULL = 0.8
 _WINDOW = 10.0  # seconds over which a key's rate is averaged
+_ANYBODYS = 1.0  # reports a second without a key, averaged over a minute
+_MINUTE = 60.0
 _LOOK = 1.0  # seconds between looks at the disk
 _TELLER = re.compile(r"[0-9A-Za-z-]{8,64}")
 
@@ -40,6 +42,7 @@ class Queue:
         self.held = 0
         self.open()
         self._budgets: dict[str, _Budget] = {}
+        self._anybodys: dict[str, _Budget] = {}
         self._disks: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
@@ -82,6 +85,14 @@ class Queue:
                 self._budgets[owner] = _Budget(self.settings.records_per_second)
             return self._budgets[owner]
 
+    def anybody(self, flywheel: str) -> _Budget:
+        """The reports that people without a key may still send to a flywheel: sixty a minute, all together."""
+        with self._lock:
+            if flywheel not in self._anybodys:
+                said = "more reports come in than are taken in a minute. Please try again in a moment"
+                self._anybodys[flywheel] = _Budget(_ANYBODYS, _MINUTE, said)
+            return self._anybodys[flywheel]
+
     async def run(self, job: Callable[[], T]) -> T:
         """Run a job that answers a question in a thread of its own."""
         return await asyncio.get_running_loop().run_in_executor(self._others, job)
@@ -97,27 +108,31 @@ class Queue:
 
 
 class _Budget:
-    """A leaky bucket: a key may spend ten seconds of its rate at once, and then its rate."""
+    """A leaky bucket: a key may spend ten seconds (`window`) of its rate at once, and then its rate."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, window: float = _WINDOW, said: str = "") -> None:
         self._rate = rate
-        self._left = rate * _WINDOW
+        self._most = rate * window
+        self._left = self._most
+        self._said = said or (f"this key sends more than {rate:g} records a second. Try again when it has sent less")
         self._at = time.monotonic()
 
     def check(self) -> None:
         if not self._rate:
             return
         now = time.monotonic()
-        self._left = min(self._rate * _WINDOW, self._left + (now - self._at) * self._rate)
+        self._left = min(self._most, self._left + (now - self._at) * self._rate)
         self._at = now
         if self._left <= 0:
-            raise RateLimited(
-                f"this key sends more than {self._rate:g} records a second. Try again when it has sent less",
-                retry_after=max(1.0, -self._left / self._rate),
-            )
+            raise RateLimited(self._said, retry_after=max(1.0, -self._left / self._rate))
 
     def spend(self, records: int) -> None:
         self._left -= records
+
+    def take(self) -> None:
+        """Spend one, if there is one."""
+        self.check()
+        self.spend(1)
 
 
 def room(request: Request) -> Callable[[int], None]:

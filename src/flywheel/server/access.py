@@ -117,6 +117,29 @@ class Doorkeeper:
             return await self._without_key(request, candidates)  # a client that insists on sending some key
         raise Unauthenticated("this is no key of this server's flywheels. Make one with: flywheel keys create")
 
+    async def admit_anybody(self, request: Request) -> Access:
+        """Let in a report from somebody who can show no key: a form that a browser sends without JavaScript.
+
+        That is where the flywheel has no key and is asked by its own machine, or has set `[reports] public`. Raises
+        `Forbidden`, or `NotFound` where it is not clear which flywheel is meant.
+        """
+        named = request.scope.get("flywheel")
+        candidates = [named] if named is not None else list(self.wheels)
+        if named is not None and named not in self.wheels:
+            raise self._unknown(named)
+        if len(candidates) > 1:
+            raise NotFound(f"this server has {len(candidates)} flywheels, and this address names none of them")
+        name = candidates[0]
+        if not self.wheels[name].config.reports.public:
+            if not await self._is_open(name):
+                raise Forbidden(
+                    "here reports are taken with a key, which this page can send only with JavaScript. Your text is "
+                    "still here: copy it, then open the form with JavaScript switched on, or give the text to whoever "
+                    "runs this product. They can take reports without it by setting public = true under [reports]"
+                )
+            _own_machine(request, own_page=True)
+        return Access(self.wheels[name], name, None, ())
+
     async def _of_session(self, candidates: list[str], token: str, scope: str) -> Access | None:
         """What somebody who is signed in may do. Asked of the store each time, so that an end counts at once."""
         for name in candidates:
@@ -133,16 +156,7 @@ class Doorkeeper:
         name = candidates[0]
         if not all([await self._is_open(candidate) for candidate in candidates]):
             raise Unauthenticated("a key is needed. Send it as `Authorization: Bearer fw_…` or `X-API-Key: fw_…`")
-        host = request.headers.get("host", "").rpartition("@")[2]
-        plain = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
-        origin = request.headers.get("origin")
-        if not is_loopback(plain) or (origin not in (None, "null") and not is_loopback(_host_of(str(origin)))):
-            raise Forbidden(
-                "without keys this server answers its own machine only, and no other site's pages. Make a key with: "
-                "flywheel keys create"
-            )
-        if origin == "null":
-            raise Forbidden("a page without an origin may not call this server")
+        _own_machine(request)
         if len(candidates) > 1:
             raise NotFound(f"this server has {len(candidates)} flywheels. Say which: {_PREFIX}<name>/…, or send a key")
         return Access(self.wheels[name], name, None, SCOPES)
@@ -173,6 +187,23 @@ class Doorkeeper:
 
     def _unknown(self, name: str) -> NotFound:
         return NotFound(f"this server has no flywheel {name!r}")
+
+
+def _own_machine(request: Request, *, own_page: bool = False) -> None:
+    """Raise `Forbidden` unless this machine asks, and no other site's page.
+
+    With `own_page` a page of this server counts that sends no origin because it sends no referrer.
+    """
+    host = request.headers.get("host", "").rpartition("@")[2]
+    plain = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
+    origin = request.headers.get("origin")
+    if not is_loopback(plain) or (origin not in (None, "null") and not is_loopback(_host_of(str(origin)))):
+        raise Forbidden(
+            "without keys this server answers its own machine only, and no other site's pages. Make a key with: "
+            "flywheel keys create"
+        )
+    if origin == "null" and not (own_page and request.headers.get("sec-fetch-site") == "same-origin"):
+        raise Forbidden("a page without an origin may not call this server")
 
 
 def _host_of(origin: str) -> str:

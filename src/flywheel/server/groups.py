@@ -15,6 +15,7 @@ from flywheel.server import (
     look,
     mending,
     otlp,
+    plain_form,
     proxy,
     read,
     reports,
@@ -33,7 +34,8 @@ def all_routes() -> tuple[Routes, ...]:
     taking = (ingest.routes, otlp.routes, bulk.routes, proxy.routes)
     looking = (read.routes, look.routes, showing.routes, tracing.routes, datasets.routes)
     acting = (act.routes, labeling.routes, turn.routes, mending.routes)
-    return (*taking, *looking, *acting, reports.routes, health.routes, slices.routes, disagreements.routes)
+    reporting = (reports.routes, plain_form.routes)
+    return (*taking, *looking, *acting, *reporting, health.routes, slices.routes, disagreements.routes)
 
 
 async def closing(app: FastAPI) -> None:

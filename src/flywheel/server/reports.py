@@ -1,10 +1,11 @@
-"""What people tell each other, over HTTP: blameless reports, the form to file them, and the whys of a failure mode."""
+"""What people tell each other, over HTTP: blameless reports, and the whys of a failure mode."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Body, Path, Query
 from pydantic import BaseModel
@@ -16,16 +17,19 @@ from flywheel.records import Report, WhyChain, to_dict
 from flywheel.server.accept import room
 from flywheel.server.act import who
 from flywheel.server.bodies import media_type, read_body
-from flywheel.server.form import form_headers, form_page
 from flywheel.server.pages import After, Limit, Page, page_of
 from flywheel.server.routes import Routes
 from flywheel.server.schemas import PROBLEMS, REPORT_BODY, REPORT_FILED
 
-__all__ = ["routes"]
+if TYPE_CHECKING:
+    from flywheel.records.told import Acknowledgement
+
+__all__ = ["LARGEST", "check_report", "file_report", "find_state", "routes"]
 
 routes = Routes(tags=["reports"])
 _Id = Annotated[str, Path(min_length=1, max_length=200)]
-_LARGEST = 65_536
+LARGEST = 65_536
+"""Bytes that a report may have."""
 _SAID = ("what", "expected", "by", "contact", "trace", "session", "near", "interaction_id", "when")
 
 
@@ -49,24 +53,35 @@ async def file(request: Request) -> Response:
         raise UnsupportedMedia(
             f"the content type {media_type(request)[:60]!r} is not spoken here. Send application/json"
         )
-    said = _read(await read_body(request, limit=_LARGEST))
-    queue, access = request.app.state.queue, request.state.access
-    spend = room(request)
-    about = said.pop("interaction_id", None)
-    store = queue.write if about is not None else queue.run  # looking for the interaction must hold up no record
-    filed = await store(lambda: access.wheel.report(interaction=about, **said))
-    spend(1)
+    said = _read(await read_body(request, limit=LARGEST))
+    filed = await file_report(request, said)
     return JSONResponse({"id": filed.id, "token": filed.token, "state": "received", "line": filed.line})
 
 
+async def file_report(request: Request, said: Mapping[str, Any]) -> Acknowledgement:
+    """Store a report with these fields for the request's flywheel, if there is room on the disk and in its budget."""
+    queue, wheel = request.app.state.queue, request.state.access.wheel
+    spend = room(request)
+    rest = dict(said)
+    about = rest.pop("interaction_id", None)
+    store = queue.write if about is not None else queue.run  # looking for the interaction must hold up no record
+    filed: Acknowledgement = await store(lambda: wheel.report(interaction=about, **rest))
+    spend(1)
+    return filed
+
+
 def _read(body: bytearray) -> dict[str, Any]:
-    """The fields of a report, each a text; `when` a moment."""
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as problem:
         raise Undecodable(f"the body is not JSON ({problem}). Send an object with the field `what`") from problem
     if not isinstance(given, dict):
         raise InvalidRecord("report", "it is no object", "Send an object with the field `what`")
+    return check_report(given)
+
+
+def check_report(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a report, each a text; `when` a moment. Raises `InvalidRecord`."""
     unknown = [name for name in given if name not in _SAID]
     if unknown:
         raise InvalidRecord(str(unknown[0])[:60], "a report has no such field", f"There are: {', '.join(_SAID)}")
@@ -93,6 +108,11 @@ def _read(body: bytearray) -> dict[str, Any]:
 )
 async def state(request: Request, token: _Id) -> Response:
     """The state of one report and its dates, for whoever holds its token; no text, and nothing that was logged."""
+    return JSONResponse(await find_state(request, token), headers={"Cache-Control": "no-store"})
+
+
+async def find_state(request: Request, token: str) -> dict[str, Any]:
+    """What became of the report with this token, among the flywheels that the address leaves. Raises `NotFound`."""
     queue, wheels = request.app.state.queue, request.app.state.wheels
     named = request.scope.get("flywheel")
     asked = [wheels[named]] if named in wheels else [] if named is not None else list(wheels.values())
@@ -106,7 +126,8 @@ async def state(request: Request, token: _Id) -> Response:
             return found
         raise NotFound("there is no report with this token: it was mistyped, or the report has been erased")
 
-    return JSONResponse(await queue.run(find), headers={"Cache-Control": "no-store"})
+    told: dict[str, Any] = await queue.run(find)
+    return told
 
 
 @routes.get("/v1/reports", scope="read", summary="Reports", response_model=Page[Report], responses=PROBLEMS)
@@ -140,17 +161,6 @@ async def acknowledge(request: Request, id: _Id, mode: Annotated[str | None, Que
     """Say that a person has read a report, and perhaps which failure mode it is of."""
     wheel, queue, by = request.state.access.wheel, request.app.state.queue, who(request)
     return JSONResponse(to_dict(await queue.run(lambda: wheel.acknowledge_report(id, mode=mode, by=by))))
-
-
-@routes.get(
-    "/report-form", scope="public", summary="The form to file a report", response_class=Response,
-    responses={200: {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}},
-)  # fmt: skip
-async def form(request: Request) -> Response:
-    """A page without outside assets, which `[reports] embed_on` may show in a frame; `?interaction=ID` joins it."""
-    wheels = request.app.state.wheels.values()
-    origins = dict.fromkeys(origin for wheel in wheels for origin in wheel.config.reports.embed_on)
-    return Response(form_page(), media_type="text/html", headers=form_headers(origins))
 
 
 @routes.get(
