@@ -119,8 +119,8 @@ def _edit_a_why(fw: Any, page: Any, mode: Any) -> None:
     page.get_by_text(chain.whys[0].answer).first.wait_for()
     place = next(place for place, why in enumerate(chain.whys, 1) if why.kind == "open")
     said = "Nobody cleans the glass of the second scanner"
-    page.get_by_label("Your answer").first.fill(said)
-    page.get_by_role("button", name="Save").first.click()
+    page.get_by_label("Your answer").locator("visible=true").first.fill(said)
+    page.get_by_role("button", name="Save").locator("visible=true").first.click()
     page.get_by_text(said).first.wait_for()
     kept = fw.why(mode.id).whys[place - 1]
     assert (kept.answer, kept.kind) == (said, "said")
