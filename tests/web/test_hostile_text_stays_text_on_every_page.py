@@ -125,12 +125,15 @@ class _Watch:
             assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0], path
         assert self.page.evaluate("window.__pwned") is None, path
         assert self.page.evaluate("Object.prototype.polluted") is None, path
-        planted = "main :is(script, iframe, object, embed, base, meta, link, marquee, video, audio, svg:not(.fw-ring) a, svg script)"
+        ours = "svg:not(.fw-ring)"  # the wheel's own picture has links
+        planted = (
+            f"main :is(script, iframe, object, embed, base, meta, link, marquee, video, audio, {ours} a, svg script)"
+        )
         assert self.page.locator(planted).count() == 0, path
         handlers = "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(n => /^on/.test(n))"
         assert self.page.evaluate(handlers) == [], path
-        links = "[...document.querySelectorAll('a[href]')].map(a => a.href).filter(h => !h.startsWith(location.origin))"
-        assert self.page.evaluate(links) == [], path
+        links = "[...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), location).href)"
+        assert [to for to in self.page.evaluate(links) if not to.startswith(self.address)] == [], path
         assert self.wrong == [], path
         return str(self.page.evaluate("document.body.textContent"))
 
