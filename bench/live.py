@@ -102,7 +102,10 @@ def _fill(folder: str, queue: int) -> None:
         ids = fw.log_many({"id": f"i{n}", "input": f"item {n}", "output": LABELS[n % 5], "confidence": 0.9,
                            "context": {"device": "ios"}} for n in range(queue))  # fmt: skip
         seen = [fw.interaction(id)[0] for id in ids]
-        chosen = [Selection(interaction_id=one.id, propensity=1.0, audit=False, suggestions=LABELS) for one in seen]
+        chosen = [
+            Selection(interaction_id=one.id, propensity=1.0, audit=False, why="the model is unsure", suggestions=LABELS)
+            for one in seen
+        ]
         ReviewQueue(fw._store.state).fill(chosen, seen, 1)
         spin = Spin(number=1, state="waiting", step="label", budget=queue, waiting_for=queue, started_at=_now())
         fw._store.state.save_spin(spin)
