@@ -49,7 +49,7 @@ new MutationObserver(() => {
     const words = found.textContent;
     if (words.startsWith('failure ') && !(words in window.seen)) window.seen[words] = Date.now() / 1000;
   }
-}).observe(document.documentElement, {childList: true, subtree: true, characterData: true});
+}).observe(document, {childList: true, subtree: true, characterData: true});
 """
 PRESSED = """
 window.took = []; window.item = '';
@@ -60,7 +60,7 @@ new MutationObserver(() => {
   if (!found || found.textContent === window.item) return;
   window.item = found.textContent;
   if (pressed) requestAnimationFrame(() => { window.took.push(performance.now() - pressed); pressed = 0; });
-}).observe(document.documentElement, {childList: true, subtree: true, characterData: true});
+}).observe(document, {childList: true, subtree: true, characterData: true});
 """
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from flywheel import plugins
 from flywheel.errors import InvalidConfig, NotFound, StoreUnavailable
-from flywheel.parts import Parts
+from flywheel.looking import Looking
 from flywheel.records import to_dict
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Copy:
             self.file.close()
 
 
-class Handing(Parts):
+class Handing(Looking):
     """The verbs that say what a dataset is made of, and hand out copies of it."""
 
     def provenance(self, hash: str) -> Provenance:
@@ -69,7 +69,7 @@ class Handing(Parts):
         """
         from flywheel.loop.balancing import provenance_of
 
-        return provenance_of(self._workshop([], None), self.dataset(hash))  # type: ignore[attr-defined]
+        return provenance_of(self._workshop([], None), self.dataset(hash))
 
     def download(self, hash: str, format: str, *, by: str, at: datetime | None = None) -> Copy:
         """A copy of a dataset to send away, as `jsonl`, `parquet` or `csv`. Who took it is on record before it is made.
@@ -87,7 +87,7 @@ class Handing(Parts):
         """
         if format not in FORMATS:
             raise InvalidConfig(f"{format!r} is no format to download. There are: {', '.join(FORMATS)}")
-        found = self.dataset(hash)  # type: ignore[attr-defined]
+        found = self.dataset(hash)
         if "tombstone" in found.notes:
             raise NotFound(
                 f"dataset {found.hash[:12]} was emptied by an erasure; "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flywheel.diagnose.within import Within
     from flywheel.observe.span import Span
     from flywheel.ports import Progress
-    from flywheel.records import EdgeCase, Group, Observation
+    from flywheel.records import Dataset, EdgeCase, Feedback, Group, Interaction, Observation
 
 __all__ = ["Looking"]
 
@@ -30,6 +30,25 @@ _LOOKED_INTO = 4000
 
 class Looking(Parts):
     """The verbs that look, and change nothing."""
+
+    def interaction(self, id: str) -> tuple[Interaction, list[Feedback]]:
+        """One interaction and what became known about it."""
+        found = self._store.log.interactions([id]).get(id)
+        if found is None:
+            raise NotFound(f"there is no interaction {id!r}. Ids are what log() returned")
+        return found, self._store.log.feedback_of([id])
+
+    def datasets(self) -> list[Dataset]:
+        """Every dataset, oldest first, without its examples."""
+        return self._store.state.datasets()
+
+    def dataset(self, hash: str) -> Dataset:
+        """One dataset with its examples, by its hash or the beginning of it."""
+        matches = [known.hash for known in self.datasets() if known.hash.startswith(hash)]
+        found = self._store.state.dataset(matches[0]) if len(matches) == 1 else None
+        if found is None:
+            raise NotFound(f"{len(matches)} datasets begin with {hash!r}. `flywheel datasets` lists them")
+        return found
 
     def observe(
         self,

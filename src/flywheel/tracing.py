@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flywheel.errors import InvalidConfig
-from flywheel.parts import Parts
+from flywheel.looking import Looking
 
 if TYPE_CHECKING:
     from flywheel.curate.entered import Entry
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Tracing"]
 
 
-class Tracing(Parts):
+class Tracing(Looking):
     """The verbs that follow a single thing."""
 
     def belief(self, id: str) -> Belief:
@@ -58,7 +58,7 @@ class Tracing(Parts):
         """
         from flywheel.curate.entered import entered
 
-        self.interaction(id)  # type: ignore[attr-defined]
+        self.interaction(id)
         return entered(self._store.state, id)
 
     def replays(self, id: str) -> list[Replay]:

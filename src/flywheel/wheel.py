@@ -21,9 +21,7 @@ from flywheel.loop.learn import withdraw_labels
 from flywheel.loop.turning import telling
 from flywheel.mending import Mending
 from flywheel.records import (
-    Dataset,
     Failure,
-    Feedback,
     Interaction,
     Interval,
     Mode,
@@ -327,13 +325,6 @@ class Flywheel(Keeping, Mending, Showing, Reviewing, Tracing, Handing):
         store = self._store
         return interactions_page(store.log, store.tables, after=after, limit=limit, filters=filters)
 
-    def interaction(self, id: str) -> tuple[Interaction, list[Feedback]]:
-        """One interaction and what became known about it."""
-        found = self._store.log.interactions([id]).get(id)
-        if found is None:
-            raise NotFound(f"there is no interaction {id!r}. Ids are what log() returned")
-        return found, self._store.log.feedback_of([id])
-
     def failures(self, limit: int = 50, mode: str | None = None) -> list[Failure]:
         """The likeliest failures of the last spin's window, with evidence; those of one mode with `mode`."""
         return loop.recent_failures(self._workshop([], None), limit=limit, mode=mode)
@@ -377,18 +368,6 @@ class Flywheel(Keeping, Mending, Showing, Reviewing, Tracing, Handing):
         Other counters stand beside them: `client_dropped` (told by recorders), `no_consent` (part of the rejected) …
         """
         return self._store.log.books()
-
-    def datasets(self) -> list[Dataset]:
-        """Every dataset, oldest first, without its examples."""
-        return self._store.state.datasets()
-
-    def dataset(self, hash: str) -> Dataset:
-        """One dataset with its examples, by its hash or the beginning of it."""
-        matches = [known.hash for known in self.datasets() if known.hash.startswith(hash)]
-        found = self._store.state.dataset(matches[0]) if len(matches) == 1 else None
-        if found is None:
-            raise NotFound(f"{len(matches)} datasets begin with {hash!r}. `flywheel datasets` lists them")
-        return found
 
     def lineage(self, id: str) -> dict[str, Any]:
         """From an interaction to the datasets and releases it entered; of a dataset, or a version, where it came from.

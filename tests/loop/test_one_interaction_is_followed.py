@@ -9,27 +9,17 @@ from typing import Any
 
 import pytest
 
+from bank import SAYS, knows, play
 from flywheel import wheel
 from flywheel.errors import InvalidConfig, NotFound
-
-SAYS = {"card": "my card is lost", "money": "send money abroad", "fees": "why this fee", "login": "cannot sign in"}
-NAMES = list(SAYS)
 
 
 @pytest.fixture(scope="module")
 def spun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A champion that has never heard of `login`; its failures are labelled, a second version learns them."""
     with wheel.open(tmp_path_factory.mktemp("spun"), task="classification") as fw:
-        fw.seed([f"{SAYS[NAMES[n % 3]]} {n}" for n in range(60)], [NAMES[n % 3] for n in range(60)])
-        fw.spin(budget=0)
-        truth = {}
-        for n in range(160):
-            name = NAMES[n % 4]
-            [said] = fw.predict([f"{SAYS[name]} please {n}"], ids=[f"i{n}"])
-            truth[f"i{n}"] = name
-            if said.output != name:
-                fw.feedback(f"i{n}", rating=-1)
-        fw.spin(budget=40, labeler=lambda item: truth.get(item.interaction_id, item.output))
+        truth = play(fw, 160, "i{}".format)
+        fw.spin(budget=40, labeler=knows(truth))
         fw.__dict__["truth"] = truth
         yield fw
 
@@ -209,7 +199,7 @@ def test_what_entered_no_dataset_is_asked_of_the_champion_alone(spun: Any) -> No
     free = next(id for id in spun.truth if not spun.lineage(id)["datasets"])
     [only] = spun.replays(free)
     assert (only.role, only.how, only.label, only.right) == ("champion now", "asked", None, None)
-    assert only.output in NAMES
+    assert only.output in SAYS
 
 
 def test_an_id_that_is_none_is_refused_by_every_verb(spun: Any) -> None:

@@ -7,27 +7,17 @@ from typing import Any
 
 import pytest
 
+from bank import knows, play
 from flywheel import wheel
 from flywheel.errors import NotFound, NothingToLearn
-
-SAYS = {"card": "my card is lost", "money": "send money abroad", "fees": "why this fee", "login": "cannot sign in"}
 
 
 @pytest.fixture(scope="module")
 def spun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The first version never saw `login`; the second learnt it from labels."""
-    names = list(SAYS)
     with wheel.open(tmp_path_factory.mktemp("spun"), task="classification") as fw:
-        fw.seed([f"{SAYS[names[n % 3]]} {n}" for n in range(60)], [names[n % 3] for n in range(60)])
-        fw.spin(budget=0)
-        truth = {}
-        for n in range(200):
-            name, device = names[n % 4], "ios" if n % 2 else "web"
-            [said] = fw.predict([f"{SAYS[name]} please {n}"], ids=[f"a-{n}"], contexts=[{"device": device}])
-            truth[f"a-{n}"] = name
-            if said.output != name:
-                fw.feedback(f"a-{n}", rating=-1)
-        fw.spin(budget=40, labeler=lambda item: truth.get(item.interaction_id, item.output))
+        truth = play(fw, 200, "a-{}".format, lambda n: {"device": "ios" if n % 2 else "web"})
+        fw.spin(budget=40, labeler=knows(truth))
         yield fw
 
 

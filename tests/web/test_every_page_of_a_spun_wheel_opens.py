@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bank import knows, play
 from flywheel import wheel
 
 pytest.importorskip("nicegui", reason="the dashboard needs the extra `web`")
@@ -16,7 +17,6 @@ from starlette.testclient import TestClient
 from flywheel.server import make_app
 
 pytestmark = pytest.mark.slow
-SAYS = {"card": "my card is lost", "money": "send money abroad", "fees": "why this fee", "login": "cannot sign in"}
 PLACES = (
     "/",
     "/live",
@@ -34,19 +34,10 @@ PLACES = (
 
 @pytest.fixture(scope="module")
 def spun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    names = list(SAYS)
     with wheel.open(tmp_path_factory.mktemp("spun"), task="classification") as fw:
-        fw.seed([f"{SAYS[names[n % 3]]} {n}" for n in range(60)], [names[n % 3] for n in range(60)])
-        fw.spin(budget=0)
-        truth = {}
-        for n in range(200):
-            name = names[n % 4]
-            [said] = fw.predict([f"{SAYS[name]} please {n}"], ids=[f"a/b?{n}#<script>"])
-            truth[f"a/b?{n}#<script>"] = name
-            if said.output != name:
-                fw.feedback(f"a/b?{n}#<script>", rating=-1)
+        truth = play(fw, 200, "a/b?{}#<script>".format)
         fw.report("it took the wrong card")
-        fw.spin(budget=40, labeler=lambda item: truth.get(item.interaction_id, item.output))
+        fw.spin(budget=40, labeler=knows(truth))
         yield fw
 
 

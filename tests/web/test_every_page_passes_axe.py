@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from bank import SAYS, knows, play
 from flywheel import wheel
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python, which is in the extra `dev`")
 
-SAYS = {"card": "my card is lost", "money": "send money abroad", "fees": "why this fee", "login": "cannot sign in"}
 PLACES = (
     "/", "/live?show=all", "/modes", "/modes/{mode}", "/interactions/a-1", "/review", "/review?show=disagreements",
     "/health", "/spins", "/spins/2", "/releases", "/data", "/data/{dataset}", "/reports", "/sign-in", "/report-form",
@@ -40,19 +40,10 @@ def opened(page: Any, address: str) -> None:
 @pytest.fixture(scope="module")
 def spun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two spins, one of which proved a model; a third waits for labels; one report."""
-    names = list(SAYS)
     with wheel.open(tmp_path_factory.mktemp("spun"), task="classification") as fw:
-        fw.seed([f"{SAYS[names[n % 3]]} {n}" for n in range(60)], [names[n % 3] for n in range(60)])
-        fw.spin(budget=0)
-        truth = {}
-        for n in range(160):
-            name = names[n % 4]
-            [said] = fw.predict([f"{SAYS[name]} please {n}"], ids=[f"a-{n}"], contexts=[{"device": "ios"}])
-            truth[f"a-{n}"] = name
-            if said.output != name:
-                fw.feedback(f"a-{n}", rating=-1)
+        truth = play(fw, 160, "a-{}".format, lambda _: {"device": "ios"})
         fw.report("it took the wrong card", interaction="a-1")
-        fw.spin(budget=40, labeler=lambda item: truth.get(item.interaction_id, item.output))
+        fw.spin(budget=40, labeler=knows(truth))
         fw.predict([f"{SAYS['card']} now {n}" for n in range(40)])
         fw.spin(budget=10)
         yield fw
