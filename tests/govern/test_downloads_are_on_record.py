@@ -14,6 +14,8 @@ from flywheel import wheel
 from flywheel.errors import InvalidConfig, NotFound
 from flywheel.server import make_app
 
+pytestmark = pytest.mark.slow
+
 SAYS = {"card": "my card is lost", "money": "send money abroad", "fees": "why this fee"}
 NAMES = list(SAYS)
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)

@@ -50,6 +50,7 @@ def test_a_likely_correction_is_learnt_from_and_others_are_not(tmp_path):
     assert not {example.id for example in believed.values()} & set(extra["placebo"] or {})
 
 
+@pytest.mark.slow
 def test_a_reviewer_is_believed_instead(tmp_path):
     believed, _ = spun(tmp_path / "a", told)
     with flywheel.open(tmp_path / "a") as fw:

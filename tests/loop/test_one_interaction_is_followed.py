@@ -13,6 +13,8 @@ from bank import SAYS, knows, play
 from flywheel import wheel
 from flywheel.errors import InvalidConfig, NotFound
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def spun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:

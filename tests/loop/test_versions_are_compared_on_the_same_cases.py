@@ -11,6 +11,8 @@ from bank import knows, play
 from flywheel import wheel
 from flywheel.errors import NotFound, NothingToLearn
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def spun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:

@@ -99,6 +99,7 @@ def tags(found: list[Any]) -> list[str]:
     return [one.tag for one in found]
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES)
 def test_any_value_is_drawn_and_none_of_it_as_markup(sheet: Any, value: Any) -> None:

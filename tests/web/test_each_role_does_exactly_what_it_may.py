@@ -254,6 +254,7 @@ def settled(fw: Any, before: Any, changed: bool) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "words", "who"), ACTIONS, ids=lambda value: str(value)[:20])
 def test_a_forged_button_does_nothing_for_a_role_that_may_not(
     house: Any, page: str, words: str, who: tuple[str, ...]
