@@ -88,9 +88,7 @@ def turn(shop: Workshop, spin: Spin, at: datetime) -> Spin:
                 return work.spin
             following = STEPS[position + 1] if position + 1 < len(STEPS) else "measure"
             work.spin = replace(work.spin, state="running", step=following)
-            # The spin first: should the step's own document be missing, the step is done again and says the same.
-            state.save_spin(work.spin)
-            state.save_step(spin.number, step, stored)
+            state.save_step(spin.number, step, stored, work.spin)
             if shop.on_step:
                 shop.on_step(step, "end")
         work.docs[step] = stored
