@@ -23,6 +23,8 @@ _TAIL = 0.01
 """A sign is out of the ordinary beyond the examples' own 1 % (upper and lower together)."""
 _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
 _PLAIN = re.compile(r"[\w\s.,;:!?'\"()\-/%$€£&@#+*=’“”…]", re.UNICODE)
+_RUN = re.compile(r"(.)\1+", re.DOTALL)
+_HARD = re.compile(r"[bcdfghjklmnpqrstvwxz]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +111,13 @@ def _text(text: str, vocabulary: Counter[str], near: dict[str, int], own: int) -
     misspelt = sum(_misspelt(w, vocabulary, near, own) for w in new)
     counts = Counter(text.lower())
     entropy = -sum(c / size * math.log2(c / size) for c in counts.values())
-    odd = sum(not _PLAIN.match(c) for c in text)
-    runs = max((len(m.group(0)) for m in re.finditer(r"(.)\1*", text, re.DOTALL)), default=0)
-    hard = max((len(m) for m in re.findall(r"[bcdfghjklmnpqrstvwxz]+", text.lower())), default=0)
+    odd = len(text) - len(_PLAIN.findall(text))
+    runs = max((len(m.group(0)) for m in _RUN.finditer(text)), default=min(len(text), 1))
+    hard = max(map(len, _HARD.findall(text.lower())), default=0)
     return [
         float(len(text)), sum(map(len, words)) / n, entropy / math.log2(max(len(counts), 2)) if text else 0.0,
         odd / size, len(new) / n, misspelt / n, 1 - len(set(words)) / n, float(runs), float(hard),
-        sum(c.isdigit() for c in text) / size, sum(c.isupper() for c in text) / size,
+        sum(map(str.isdigit, text)) / size, sum(map(str.isupper, text)) / size,
     ]  # fmt: skip
 
 
