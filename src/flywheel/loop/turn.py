@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from flywheel import diagnose
+from flywheel import curate, diagnose, prove
 from flywheel.records import Failure, Release, Spin, from_dict
 
 if TYPE_CHECKING:
@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from flywheel.config import Config
     from flywheel.govern import Trail
     from flywheel.ports import Detector, Embedder, Labeler, Model, Progress, Task, Trainer
-    from flywheel.prove import Answer
+    from flywheel.prove import Answer, Pair
+    from flywheel.records import Dataset, Example
     from flywheel.release import Releases
     from flywheel.store import Snapshot, Store
 
-__all__ = ["Turn", "Workshop", "calibration_before", "kth_largest"]
+__all__ = ["RECENT", "Turn", "Workshop", "calibration_before", "kth_largest"]
+
+RECENT = 4
+"""A window is held against so many spins before it at most."""
+_SUSPECTS = 50
+"""So many doubtful labels are named at least: the search for causes looks at them too."""
 
 
 @dataclass(slots=True)
@@ -56,6 +62,9 @@ class Turn:
     docs: dict[str, dict[str, Any]] = field(default_factory=dict)
     answered: dict[str, dict[str, Answer]] = field(default_factory=dict)
     """Cross-fitted answers that an earlier step of this process has worked out already, by the dataset's hash."""
+    paired: tuple[list[Pair], str] | None = None
+    """What the gate has judged, for the receipt."""
+    _datasets: dict[str, Dataset | None] = field(default_factory=dict)
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -65,7 +74,14 @@ class Turn:
     @cached_property
     def window(self) -> Snapshot:
         """What arrived since the spin before."""
-        return self.snapshot.window(self.docs["sync"]["after"], self.docs["sync"]["upto"])
+        return self.recent.window(self.docs["sync"]["after"], self.docs["sync"]["upto"])
+
+    @cached_property
+    def recent(self) -> Snapshot:
+        """This window and the few before it that it is held against, with all feedback: many questions are asked of
+        them."""
+        oldest = self.shop.store.state.step(max(1, self.spin.number - RECENT), "sync") or self.docs["sync"]
+        return self.snapshot.window(oldest["after"], self.docs["sync"]["upto"]).held()
 
     @cached_property
     def signs(self) -> ibis.Table:
@@ -97,7 +113,39 @@ class Turn:
             calibration=self.calibration,
             task=self.shop.task,
         )
-        return _with_labels(found, self.snapshot)
+        return _with_labels(found, self.window)
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """The examples that were there before this spin's own labels, read once; the curate step reads them anew."""
+        return self.shop.store.state.examples()
+
+    def dataset(self, hash: str) -> Dataset | None:
+        """A dataset, or the version that took its place after an erasure, read once a turn."""
+        if hash not in self._datasets:
+            self._datasets[hash] = self.shop.store.state.living_dataset(hash)
+        return self._datasets[hash]
+
+    @cached_property
+    def looked_at(self) -> set[str]:
+        """Examples that had their second look in an earlier spin."""
+        state = self.shop.store.state
+        earlier = (state.step(number, "select") or {} for number in range(1, self.spin.number))
+        return {example for doc in earlier for example in doc.get("second_looks", {}).values()}
+
+    @cached_property
+    def suspects(self) -> list[str]:
+        """Examples whose label the champion, cross-fitted, finds hard to believe, the worst first; each gets one second
+        look."""
+        if not self.shop.config.curate.label_noise or self.incumbent is None:
+            return []
+        return curate.suspects(
+            self.examples,
+            {key: prove.Answer(*answer) for key, answer in self.incumbent_answers.items()},
+            limit=max(_SUSPECTS, self.spin.budget),
+            regression=self.shop.config.product.task == "regression",
+            exclude=self.looked_at,
+        )
 
     @cached_property
     def champion(self) -> Release | None:
@@ -146,11 +194,12 @@ def kth_largest(detected: ibis.Table, k: int) -> float:
 
 def _with_labels(found: Sequence[Failure], snapshot: Snapshot) -> list[Failure]:
     """Put the labels that people or the outcome itself have given onto the failures that have one."""
+    import ibis
+
     ids = [failure.interaction_id for failure in found]
     told = snapshot.feedback
-    told = told.filter(
-        (told.kind == "label") & told.source.isin(["reviewer", "system"]) & told.interaction_id.isin(ids)
-    )
+    told = told.filter((told.kind == "label") & told.source.isin(["reviewer", "system"]))
+    told = told.semi_join(ibis.memtable({"interaction_id": ids}, schema={"interaction_id": "string"}), "interaction_id")
     labels = {
         row["interaction_id"]: json.loads(row["value"])
         for row in told.order_by("seq").select("interaction_id", "value").to_pyarrow().to_pylist()
