@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from flywheel import curate, diagnose, mine
+from flywheel.diagnose.evidence import context_shares
 from flywheel.loop.shown import likeliest
 from flywheel.loop.spreading import groups_to_show
 from flywheel.loop.survey import Survey, survey
-from flywheel.loop.turn import RECENT, Turn, kth_largest
+from flywheel.loop.turn import RECENT, Turn
 from flywheel.loop.wanted import champion_doubts, heard, offers, split_before
 from flywheel.loop.wishes import PREFERRED, follow_wish
 from flywheel.records import Mode, Selection, from_dict, to_dict
@@ -83,7 +84,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
         return {"modes": [], "assignments": {}, "expected": 0.0, "likeliest": []}
     shop, state = work.shop, work.shop.store.state
     settings = shop.config.diagnose
-    floor = min(0.5, max(0.25, kth_largest(work.detected, max(100, 3 * work.spin.budget))))
+    floor = min(0.5, max(0.25, work.kth_largest(max(100, 3 * work.spin.budget))))
     found = [failure for failure in work.pool if failure.probability >= floor]
     expected = float(work.detected.p_failure.sum().to_pyarrow().as_py() or 0.0)
     known = [from_dict(Mode, mode) for mode in work.docs["sync"]["modes"]]
@@ -92,6 +93,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
     if len(found) >= settings.min_mode:
         exemplars = [key for mode in known for key in mode.exemplars]
         inputs = {seen.id: seen.input for seen in work.snapshot.fetch(exemplars)}
+        shares = context_shares(work.window)
         embedder = work.embedder([failure.input for failure in found])
         current, assignments = diagnose.group(
             found,
@@ -104,7 +106,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
             settings=settings,
             task=shop.task,
             seed=work.spin.seed,
-            window=work.window,
+            shares=shares,
             beside=[example.input for example in work.examples[-_BESIDE:]],
         )
         by_mode = {mode.id: [f for f in found if assignments.get(f.interaction_id) == mode.id] for mode in current}
@@ -120,6 +122,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
             champion_answers=work.incumbent_answers,
             value=shop.config.value,
             seed=work.spin.seed,
+            shares=shares,
         )
     modes = diagnose.lifecycle(known, current, spin=work.spin.number, window_size=size)
     state.save_modes(modes)

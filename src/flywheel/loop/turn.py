@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from flywheel.release import Releases
     from flywheel.store import Snapshot, Store
 
-__all__ = ["RECENT", "Turn", "Workshop", "calibration_before", "kth_largest"]
+__all__ = ["RECENT", "Turn", "Workshop", "calibration_before"]
 
 RECENT = 4
 """A window is held against so many spins before it at most."""
@@ -65,6 +64,7 @@ class Turn:
     paired: tuple[list[Pair], str] | None = None
     """What the gate has judged, for the receipt."""
     _datasets: dict[str, Dataset | None] = field(default_factory=dict)
+    _likeliest: list[float] = field(default_factory=list)
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -103,8 +103,8 @@ class Turn:
         """The failures of the window, and below them the most doubtful cases, so that there is always enough to ask."""
         wanted = max(400, 8 * self.spin.budget)
         limit = min(self.shop.config.diagnose.max_failures, max(wanted, 1000))
-        threshold = kth_largest(self.detected, wanted)
-        found = diagnose.failures(
+        threshold = self.kth_largest(wanted)
+        return diagnose.failures(
             self.window,
             self.detected,
             threshold=min(0.5, threshold),
@@ -113,7 +113,14 @@ class Turn:
             calibration=self.calibration,
             task=self.shop.task,
         )
-        return _with_labels(found, self.window)
+
+    def kth_largest(self, k: int) -> float:
+        """The k-th largest probability of failure in the window; 0 when there are fewer."""
+        if len(self._likeliest) < k:
+            most = max(k, 8 * self.spin.budget, 400)
+            top = self.detected.order_by(self.detected.p_failure.desc()).limit(most).select("p_failure")
+            self._likeliest = sorted(top.to_pyarrow().column(0).to_pylist(), reverse=True)
+        return float(self._likeliest[k - 1]) if len(self._likeliest) >= k else 0.0
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -183,25 +190,3 @@ def calibration_before(shop: Workshop, number: int) -> diagnose.Calibration | No
         if doc and doc.get("calibration"):
             return from_dict(diagnose.Calibration, doc["calibration"])
     return None
-
-
-def kth_largest(detected: ibis.Table, k: int) -> float:
-    """The k-th largest probability of failure in the window; 0 when there are fewer."""
-    top = detected.order_by(detected.p_failure.desc()).limit(k)
-    row = top.aggregate(least=top.p_failure.min(), n=top.count()).to_pyarrow().to_pylist()[0]
-    return float(row["least"]) if row["n"] >= k else 0.0
-
-
-def _with_labels(found: Sequence[Failure], snapshot: Snapshot) -> list[Failure]:
-    """Put the labels that people or the outcome itself have given onto the failures that have one."""
-    import ibis
-
-    ids = [failure.interaction_id for failure in found]
-    told = snapshot.feedback
-    told = told.filter((told.kind == "label") & told.source.isin(["reviewer", "system"]))
-    told = told.semi_join(ibis.memtable({"interaction_id": ids}, schema={"interaction_id": "string"}), "interaction_id")
-    labels = {
-        row["interaction_id"]: json.loads(row["value"])
-        for row in told.order_by("seq").select("interaction_id", "value").to_pyarrow().to_pylist()
-    }
-    return [replace(f, label=labels[f.interaction_id]) if f.interaction_id in labels else f for f in found]
