@@ -61,6 +61,8 @@ class Turn:
     docs: dict[str, dict[str, Any]] = field(default_factory=dict)
     answered: dict[str, dict[str, Answer]] = field(default_factory=dict)
     """Cross-fitted answers that an earlier step of this process has worked out already, by the dataset's hash."""
+    trials: float = 0.0
+    """Seconds that the step under way has trained by the way: they count as training, not as the step's own."""
     paired: tuple[list[Pair], str] | None = None
     """What the gate has judged, for the receipt."""
     _datasets: dict[str, Dataset | None] = field(default_factory=dict)
