@@ -106,7 +106,7 @@ def turn(number, learner, past, **mine):
     )  # fmt: skip
     docs = {"sync": {"interactions": 40}, "diagnose": {"modes": [], "assignments": {}}}
     return SimpleNamespace(
-        shop=shop, spin=SimpleNamespace(number=number, seed=0), pool=failed, docs=docs, answered={}
+        shop=shop, spin=SimpleNamespace(number=number, seed=0), pool=failed, docs=docs, answered={}, trials=0.0
     )  # fmt: skip
 
 

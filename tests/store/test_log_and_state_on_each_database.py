@@ -296,6 +296,9 @@ class StorePromises:
         again = Mode(id="m1", name="lost cards", state="fixed", fixed_in="v2")
         store.state.save_modes([again])
         assert store.state.modes() == [again, two]
+        three = Mode(id="m3", name="limits")
+        store.state.save_modes([three, replace(two, state="in work"), again])
+        assert store.state.modes() == [again, replace(two, state="in work"), three]
 
     def test_the_review_queue_keeps_its_order(self, store: Store) -> None:
         items = [
@@ -309,8 +312,8 @@ class StorePromises:
             )
             for number in range(5)
         ]
-        store.state.add_items(items)
-        store.state.add_items([ReviewItem(id="i0", interaction_id="other", input=0, output=0), *items])
+        assert store.state.add_items(items) == 5
+        assert store.state.add_items([ReviewItem(id="i0", interaction_id="other", input=0, output=0), *items]) == 0
         assert store.state.items() == items
         done = ReviewItem(
             id="i2", interaction_id="x2", input={"a": 2}, output="o", status="labelled", label=["l"], by="ana", at=AT
@@ -379,6 +382,12 @@ class StorePromises:
         store.state.save_step(1, "sync", {"upto": 5})
         store.state.save_step(1, "sync", {"upto": 6})
         assert store.state.step(1, "sync") == {"upto": 6}
+        further = replace(spin, step="observe", seconds={"sync": 0.25})
+        with pytest.raises(TypeError, match="not JSON"):
+            store.state.save_step(1, "sync", {"upto": object()}, further)
+        assert (store.state.spin(1), store.state.step(1, "sync")) == (spin, {"upto": 6})  # both, or neither
+        store.state.save_step(1, "sync", {"upto": 7}, further)
+        assert (store.state.spin(1), store.state.step(1, "sync")) == (further, {"upto": 7})
         candidate = Candidate(version="v1", dataset="h", trainer="text", folder="models/v1")
         store.state.save_candidate(candidate, {"answers": {"e": ["x", 0.5]}})
         assert store.state.candidate("v1") == (candidate, {"answers": {"e": ["x", 0.5]}})

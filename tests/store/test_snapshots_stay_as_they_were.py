@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -124,3 +125,37 @@ def test_each_thread_reads_on_its_own(opened: Callable[..., Store]) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_what_is_held_says_the_same_as_the_files_and_is_given_up(opened: Callable[..., Store]) -> None:
+    store = opened()
+    add(store, 0, 12)
+    gone = Feedback(id="w3", interaction_id="i3", at=AT, kind="withdrawal", value="f3")
+    store.log.append([gone])
+    store.tables.sync(store.log)
+    snapshot = store.tables.snapshot()
+    held = snapshot.window(4, 20).held()
+    add(store, 12, 15)
+
+    for after, upto in ((4, 20), (6, 15), (0, 99)):
+        plain, same = snapshot.window(4, 20).window(after, upto), held.window(after, upto)
+        assert same.bounds == plain.bounds
+        assert 0 < same.count() == plain.count() < 12
+        for name in ("interactions", "feedback", "said"):
+            rows = [getattr(one, name).order_by("seq").to_pyarrow().to_pylist() for one in (plain, same)]
+            assert rows[0] == rows[1], name
+    assert held.feedback.count().execute() == 11  # the one that was taken back is not there
+    connection = held.interactions.get_backend()
+    assert any(name.startswith("held_") for name in connection.list_tables())
+    del plain, same, held
+    gc.collect()
+    assert not any(name.startswith("held_") for name in connection.list_tables())
+
+
+def test_a_window_before_any_feedback_can_be_held(opened: Callable[..., Store]) -> None:
+    store = opened()
+    store.log.append([Interaction(id="a", at=AT, input="q")])
+    store.tables.sync(store.log)
+    held = store.tables.snapshot().held()
+    both = held.interactions.left_join(held.feedback, [("id", "interaction_id")])
+    assert both.count().execute() == 1

@@ -8,12 +8,15 @@ containment of documents"; Leskovec, Rajaraman and Ullman, "Mining of Massive Da
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +40,8 @@ def group_near_duplicates(inputs: Sequence[Any], threshold: float = 0.85) -> lis
     >>> group_near_duplicates(["where is my new card", "Where is my  new card", "cancel the transfer"])
     [0, 0, 2]
     """
-    sets = [features(value) for value in inputs]
+    known = [_looked_up(value) for value in inputs]
+    sets = [found for found, _ in known]
     parent = list(range(len(sets)))
 
     def root(i: int) -> int:
@@ -59,7 +63,7 @@ def group_near_duplicates(inputs: Sequence[Any], threshold: float = 0.85) -> lis
         else:
             seen[key] = i
             distinct.append(i)
-    for bucket in _buckets([sets[i] for i in distinct], threshold):
+    for bucket in _buckets([known[i][1] for i in distinct], threshold):
         met: list[int] = []
         for position in bucket:
             i = distinct[position]
@@ -86,6 +90,8 @@ def jaccard(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> float:
 def features(value: Any) -> NDArray[np.uint32]:
     """The set of hashed features of one input, sorted."""
     numbers = _numbers(value)
+    if numbers is not None and len(numbers) >= _WIDE and any(numbers) and math.isfinite(sum(map(abs, numbers))):
+        return _wide_features(numbers)
     if numbers is not None:
         tokens: Iterator[str] = _vector_tokens(numbers)
     else:
@@ -93,10 +99,44 @@ def features(value: Any) -> NDArray[np.uint32]:
     return np.unique(np.fromiter((zlib.crc32(token.encode()) for token in tokens), dtype=np.uint32))
 
 
+_Known = tuple[NDArray[np.uint32], NDArray[np.uint32]]
+_REMEMBERED: dict[bytes, _Known] = {}
+_MOST = 20_000
+"""Of so many inputs features and signature are remembered, by a digest: examples come again each spin. 1 kB each."""
+
+
+def _looked_up(value: Any) -> _Known:
+    """The features and the signature of an input."""
+    key = hashlib.blake2b(msgspec.msgpack.encode(value, enc_hook=repr), digest_size=16).digest()
+    found = _REMEMBERED.get(key)
+    if found is None:
+        if len(_REMEMBERED) >= _MOST:
+            _REMEMBERED.clear()
+        own = features(value)
+        found = _REMEMBERED[key] = (own, _signature(own))
+    return found
+
+
+def _wide_features(numbers: list[float]) -> NDArray[np.uint32]:
+    """The features of a long vector that is not all zeros: what `_vector_tokens` says of it."""
+    values = np.asarray(numbers)
+    at = np.flatnonzero(values)
+    bins = np.rint(2 * np.log2(np.abs(values[at]))).astype(np.int64)
+    told = zip(at.tolist(), (values[at] > 0).tolist(), bins.tolist(), strict=True)
+    return np.unique(np.fromiter((_coded(*one) for one in told), dtype=np.uint32, count=len(at)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _coded(place: int, positive: bool, bin: int) -> int:
+    return zlib.crc32(f"{place}:{positive}:{bin}".encode())
+
+
 def _numbers(value: Any) -> list[float] | None:
     """The numbers of a flat or nested list of numbers, None for anything else."""
     if not isinstance(value, list | tuple) or not value:
         return None
+    if set(map(type, value)) <= {int, float}:
+        return list(map(float, value))
     flat: list[float] = []
     for item in value:
         if isinstance(item, list | tuple):
@@ -140,15 +180,15 @@ def _tokens(path: str, value: Any) -> Iterator[str]:
         yield f"{path}={value}"
 
 
-def _buckets(sets: list[NDArray[np.uint32]], threshold: float) -> Iterator[list[int]]:
+def _buckets(signatures: list[NDArray[np.uint32]], threshold: float) -> Iterator[list[int]]:
     """Positions that share a band of their MinHash signatures."""
     rows = _rows(threshold)
-    signatures = _signatures(sets)
-    for band in range(_PERMUTATIONS // rows):
-        part = np.ascontiguousarray(signatures[:, band * rows : (band + 1) * rows])
+    texts = [signature.tobytes() for signature in signatures]
+    wide = 4 * rows
+    for start in range(0, _PERMUTATIONS // rows * wide, wide):
         bucket: defaultdict[bytes, list[int]] = defaultdict(list)
-        for i in range(len(sets)):
-            bucket[part[i].tobytes()].append(i)
+        for i, text in enumerate(texts):
+            bucket[text[start : start + wide]].append(i)
         yield from (members for members in bucket.values() if len(members) > 1)
 
 
@@ -160,12 +200,16 @@ def _rows(threshold: float) -> int:
     return 1
 
 
-def _signatures(sets: list[NDArray[np.uint32]]) -> NDArray[np.uint64]:
+def _signature(found: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    if not len(found):
+        return np.full(_PERMUTATIONS, _PRIME, dtype=np.uint32)
+    factors, offsets = _permutations()
+    values = (found.astype(np.uint64) % np.uint64(_PRIME))[:, None]
+    return np.asarray(((values * factors + offsets) % np.uint64(_PRIME)).min(axis=0), dtype=np.uint32)
+
+
+@cache
+def _permutations() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     generator = np.random.default_rng(20_240_901)
     factors = generator.integers(1, _PRIME, size=_PERMUTATIONS, dtype=np.uint64)
-    offsets = generator.integers(0, _PRIME, size=_PERMUTATIONS, dtype=np.uint64)
-    signatures = np.empty((len(sets), _PERMUTATIONS), dtype=np.uint64)
-    for i, found in enumerate(sets):
-        values = (found.astype(np.uint64) % np.uint64(_PRIME))[:, None]
-        signatures[i] = ((values * factors + offsets) % np.uint64(_PRIME)).min(axis=0) if len(found) else _PRIME
-    return signatures
+    return factors, generator.integers(0, _PRIME, size=_PERMUTATIONS, dtype=np.uint64)

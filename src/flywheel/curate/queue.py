@@ -50,14 +50,14 @@ class ReviewQueue:
             for selection in selections
             if selection.interaction_id in by_id
         ]
-        return self._add(_together(items))
+        return self._state.add_items(_together(items))
 
     def ask_again(self, examples: Iterable[Example], spin: int) -> int:
         """Queue a second opinion on examples whose label looks wrong; return how many items are new.
 
         The audit mark and the propensity of the first label go with it: the correction stands in its place.
         """
-        return self._add(
+        return self._state.add_items(
             [
                 ReviewItem(
                     id=_item_id(spin, example.id, relabel=True),
@@ -196,11 +196,6 @@ class ReviewQueue:
         except InvalidRecord as problem:
             return row.problem(str(problem))
         return True
-
-    def _add(self, items: Sequence[ReviewItem]) -> int:
-        known = {item.id for item in self._state.items()}
-        self._state.add_items(items)
-        return len({item.id for item in items} - known)
 
     def _known(self, item_id: str) -> ReviewItem:
         item = self._state.item(item_id)

@@ -85,6 +85,8 @@ def _flat(value: Any) -> list[float] | None:
     if isinstance(value[0], list | tuple):
         parts = [_flat(item) for item in value]
         return None if any(part is None for part in parts) else [x for part in parts for x in part or ()]
+    if set(map(type, value)) <= {int, float}:
+        return list(map(float, value))
     if all(isinstance(item, int | float) and not isinstance(item, bool) for item in value):
         return [float(item) for item in value]
     return None

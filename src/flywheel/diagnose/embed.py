@@ -32,6 +32,7 @@ _SMALL_WORDS = """
     you your der die das und ist ich du er sie es wir ihr ein eine einen mein meine in im am an auf für mit von zu
     was wie wo wann
 """
+_NUMBERS = frozenset((int, float, bool))
 UNTELLING = frozenset(_SMALL_WORDS.split())
 """Words so common that they tell nothing about what a text is about (English and German)."""
 
@@ -220,6 +221,8 @@ def _flat(value: Any) -> list[float] | None:
     """A (nested) list of numbers as one flat list; None when it is something else."""
     if not isinstance(value, list | tuple) or not value:
         return None
+    if set(map(type, value)) <= _NUMBERS:
+        return list(map(float, value))
     out: list[float] = []
     for item in value:
         if isinstance(item, list | tuple):

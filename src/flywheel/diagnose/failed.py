@@ -59,7 +59,8 @@ def failures(
     sample = likely.mutate(turn=shifted - shifted.floor()).order_by("turn", "id").limit(limit)
     rows: list[dict[str, Any]] = sample.drop("turn").to_pyarrow().to_pylist()
     records = {seen.id: seen for seen in window.fetch([row["id"] for row in rows])}
-    known = {**_labels_of(window, list(records)), **told}
+    said = _labels_of(window, list(records))
+    known = {**{key: last for key, (last, _) in said.items()}, **told}
     found = []
     for row in rows:
         seen = records.get(row["id"])
@@ -72,22 +73,27 @@ def failures(
             if right and (task is not None or seen.id in told):
                 continue
             failure = replace(
-                failure, label=label, probability=failure.probability if right else max(0.99, failure.probability)
+                failure,
+                label=told.get(seen.id, said[seen.id][1]) if seen.id in said else label,
+                probability=failure.probability if right else max(0.99, failure.probability),
             )
         if failure.probability >= threshold:
             found.append(failure)
     return sorted(found, key=lambda failure: (-failure.probability, failure.interaction_id))
 
 
-def _labels_of(window: Window, ids: list[str]) -> dict[str, Any]:
-    """The last trusted label in the feedback on each of the sampled interactions."""
+def _labels_of(window: Window, ids: list[str]) -> dict[str, tuple[Any, Any]]:
+    """The last trusted label in the feedback on each of the sampled interactions, and the one to show: people's and the
+    outcome's own before a judge's."""
     if not ids:
         return {}
     f = window.feedback
     told = f.filter((f.kind == "label") & f.source.isin(TRUSTED))
     told = told.semi_join(ibis.memtable({"interaction_id": ids}, schema={"interaction_id": "string"}), "interaction_id")
-    rows = told.order_by("seq").select("interaction_id", "value").to_pyarrow().to_pylist()
-    return {row["interaction_id"]: json.loads(row["value"]) for row in rows}
+    rows = told.order_by("seq").select("interaction_id", "value", "source").to_pyarrow().to_pylist()
+    last = {row["interaction_id"]: json.loads(row["value"]) for row in rows}
+    best = {row["interaction_id"]: json.loads(row["value"]) for row in rows if row["source"] != "judge"}
+    return {key: (label, best.get(key, label)) for key, label in last.items()}
 
 
 def _failure(seen: Interaction, row: dict[str, Any], calibration: Calibration | None) -> Failure:

@@ -42,6 +42,7 @@ def causes(
     champion_answers: Mapping[str, Any] | None = None,
     value: ValueSettings | None = None,
     seed: int = 0,
+    shares: Mapping[str, float] | None = None,
 ) -> list[Mode]:
     """Give each mode the probability of each cause, a remedy, its risk, and a drafted chain of whys.
 
@@ -55,12 +56,15 @@ def causes(
 
     `suspects` are examples whose label is doubted already. `champion_answers` (example id → out-of-fold output, or a
     list that begins with it) and `trainer` make a flaw of the model easier to tell, and may be left out. `value`
-    prices the risk. Looked at are at most 1,500 examples and 800 failures: a second or two for twenty modes, and
-    twice that with a trainer. The same arguments give the same answer.
+    prices the risk, `shares` are the window's (`context_shares`) where they are known already. Looked at
+    are at most 1,500 examples and 800 failures: a second or two for twenty modes, and twice that with a trainer. The
+    same arguments give the same answer.
     """
+    if shares is None:
+        shares = context_shares(window) if window is not None else {}
     measured = measure(
         modes, found_by_mode, examples, embedder=embedder, suspects=suspects,
-        shares=context_shares(window) if window is not None else {},
+        shares=shares,
         trainer=trainer, champion_answers=champion_answers, seed=seed,
     )  # fmt: skip
     ledger = ledger_of(window, found_by_mode) if window is not None else Ledger()

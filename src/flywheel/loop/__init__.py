@@ -82,15 +82,13 @@ def turn(shop: Workshop, spin: Spin, at: datetime) -> Spin:
                 shop.progress(step, position / len(STEPS))
             started = time.perf_counter()
             stored = _DO[step](work)
-            work.spin = replace(work.spin, seconds={**work.spin.seconds, step: round(time.perf_counter() - started, 3)})
+            work.spin = replace(work.spin, seconds=_seconds(work, step, time.perf_counter() - started))
             if stored is None:  # people still owe labels
                 state.save_spin(work.spin)
                 return work.spin
             following = STEPS[position + 1] if position + 1 < len(STEPS) else "measure"
             work.spin = replace(work.spin, state="running", step=following)
-            # The spin first: should the step's own document be missing, the step is done again and says the same.
-            state.save_spin(work.spin)
-            state.save_step(spin.number, step, stored)
+            state.save_step(spin.number, step, stored, work.spin)
             if shop.on_step:
                 shop.on_step(step, "end")
         work.docs[step] = stored
@@ -99,3 +97,13 @@ def turn(shop: Workshop, spin: Spin, at: datetime) -> Spin:
     work.spin = replace(work.spin, state="done", ended_at=at)
     state.save_spin(work.spin)
     return work.spin
+
+
+def _seconds(work: Turn, step: str, spent: float) -> dict[str, float]:
+    """The seconds by step, with those of the step that has just ended; what it trained by the way goes to `train`."""
+    before = work.spin.seconds.get("train", 0.0) if step == "train" else 0.0
+    found = {**work.spin.seconds, step: round(before + spent - work.trials, 3)}
+    if work.trials:
+        found["train"] = round(found.get("train", 0.0) + work.trials, 3)
+        work.trials = 0.0
+    return found

@@ -59,7 +59,7 @@ def believed(work: Turn, known: Sequence[Example]) -> list[Example]:
 
 def _named(work: Turn) -> dict[str, Any]:
     """Interaction → the one answer that users named for it since the last spin."""
-    told = work.snapshot.feedback
+    told = work.recent.feedback
     told = told.filter((told.kind == "label") & (told.source == "user") & (told.seq > work.docs["sync"]["after"]))
     rows = told.order_by(told.seq.desc()).limit(_MOST).select("interaction_id", "value").to_pyarrow().to_pylist()
     answers: dict[str, set[str]] = {}

@@ -32,7 +32,7 @@ def step_replay(work: Turn) -> dict[str, Any]:
         return {}
     candidate, extra = _candidate(work)
     model = shop.load_model(_as_release(candidate, work.at))
-    dataset = shop.store.state.living_dataset(candidate.dataset)
+    dataset = work.dataset(candidate.dataset)
     assert dataset is not None
     inputs = [example.input for example in dataset.examples]
     doc: dict[str, Any] = {"agreement": prove.agreement(model, dataset, _answers(extra["answers"]), shop.task)}
@@ -82,11 +82,13 @@ def _as_release(candidate: Candidate, at: datetime) -> Release:
 
 def _pairs(work: Turn) -> tuple[list[prove.Pair], str]:
     """Champion and candidate, side by side on every labelled example that both can answer fairly."""
-    state, incumbent = work.shop.store.state, work.incumbent
+    if work.paired is not None:
+        return work.paired
+    incumbent = work.incumbent
     candidate, extra = _candidate(work)
-    dataset = state.living_dataset(candidate.dataset)
+    dataset = work.dataset(candidate.dataset)
     assert dataset is not None
-    known = state.living_dataset(incumbent.dataset) if incumbent and incumbent.dataset else None
+    known = work.dataset(incumbent.dataset) if incumbent and incumbent.dataset else None
     trained_on = {example.id for example in known.examples} if known else set()
     champion, rival = _champion_answers(work, dataset.examples)
     found: list[prove.Pair] = prove.pairs(
@@ -97,7 +99,8 @@ def _pairs(work: Turn) -> tuple[list[prove.Pair], str]:
         candidate=_answers(extra["answers"]),
         placebo=_answers(extra["placebo"]) if extra["placebo"] else None,
     )
-    return found, rival
+    work.paired = found, rival
+    return work.paired
 
 
 def _champion_answers(work: Turn, examples: Sequence[Example]) -> tuple[dict[str, prove.Answer], str]:

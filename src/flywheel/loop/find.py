@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from flywheel import curate, diagnose, mine, prove
+from flywheel import curate, diagnose, mine
+from flywheel.diagnose.evidence import context_shares
 from flywheel.loop.shown import likeliest
 from flywheel.loop.spreading import groups_to_show
 from flywheel.loop.survey import Survey, survey
-from flywheel.loop.turn import Turn, kth_largest
+from flywheel.loop.turn import RECENT, Turn
 from flywheel.loop.wanted import champion_doubts, heard, offers, split_before
 from flywheel.loop.wishes import PREFERRED, follow_wish
 from flywheel.records import Mode, Selection, from_dict, to_dict
@@ -42,7 +43,7 @@ def step_observe(work: Turn) -> dict[str, Any]:
     previous = work.shop.store.state.step(work.spin.number - 1, "sync") if work.spin.number > 1 else None
     reference = None
     if previous and previous["interactions"]:
-        reference = work.snapshot.window(previous["after"], previous["upto"])
+        reference = work.recent.window(previous["after"], previous["upto"])
     look = Survey(
         window=work.window,
         reference=reference,
@@ -63,18 +64,17 @@ def step_observe(work: Turn) -> dict[str, Any]:
 
 
 _BESIDE = 2000  # examples whose texts teach the embedder which words are alike
-_LABELLED = 3  # spins whose labels say how often the product fails
 
 
 def _labelled(work: Turn) -> tuple[Any, Any] | None:
     """The window before this one, whose labels have come by now, with this one; and the few before those."""
     state, number = work.shop.store.state, work.spin.number
-    edges = [state.step(earlier, "sync") for earlier in range(max(1, number - _LABELLED - 1), number)]
+    edges = [state.step(earlier, "sync") for earlier in range(max(1, number - RECENT), number)]
     known = [edge for edge in edges if edge]
     if len(known) < 2:
         return None
-    newest = work.snapshot.window(known[-1]["after"], work.docs["sync"]["upto"])
-    return newest, work.snapshot.window(known[0]["after"], known[-1]["after"])
+    newest = work.recent.window(known[-1]["after"], work.docs["sync"]["upto"])
+    return newest, work.recent.window(known[0]["after"], known[-1]["after"])
 
 
 def step_diagnose(work: Turn) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
         return {"modes": [], "assignments": {}, "expected": 0.0, "likeliest": []}
     shop, state = work.shop, work.shop.store.state
     settings = shop.config.diagnose
-    floor = min(0.5, max(0.25, kth_largest(work.detected, max(100, 3 * work.spin.budget))))
+    floor = min(0.5, max(0.25, work.kth_largest(max(100, 3 * work.spin.budget))))
     found = [failure for failure in work.pool if failure.probability >= floor]
     expected = float(work.detected.p_failure.sum().to_pyarrow().as_py() or 0.0)
     known = [from_dict(Mode, mode) for mode in work.docs["sync"]["modes"]]
@@ -93,6 +93,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
     if len(found) >= settings.min_mode:
         exemplars = [key for mode in known for key in mode.exemplars]
         inputs = {seen.id: seen.input for seen in work.snapshot.fetch(exemplars)}
+        shares = context_shares(work.window)
         embedder = work.embedder([failure.input for failure in found])
         current, assignments = diagnose.group(
             found,
@@ -105,15 +106,15 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
             settings=settings,
             task=shop.task,
             seed=work.spin.seed,
-            window=work.window,
-            beside=[example.input for example in state.examples()[-_BESIDE:]],
+            shares=shares,
+            beside=[example.input for example in work.examples[-_BESIDE:]],
         )
         by_mode = {mode.id: [f for f in found if assignments.get(f.interaction_id) == mode.id] for mode in current}
-        doubted = set(_suspects(work, 50))
+        doubted = set(work.suspects[:50])
         current = diagnose.causes(
             current,
             by_mode,
-            state.examples(),
+            work.examples,
             embedder=embedder,
             suspects=doubted,
             task=shop.task,
@@ -121,6 +122,7 @@ def step_diagnose(work: Turn) -> dict[str, Any]:
             champion_answers=work.incumbent_answers,
             value=shop.config.value,
             seed=work.spin.seed,
+            shares=shares,
         )
     modes = diagnose.lifecycle(known, current, spin=work.spin.number, window_size=size)
     state.save_modes(modes)
@@ -139,7 +141,7 @@ def step_mine(work: Turn) -> dict[str, Any]:
     nothing: dict[str, Any] = {"novelty": {}, "edge_cases": [], "groups": []}
     if not work.docs["sync"]["interactions"] or not work.shop.config.mine.novelty:
         return nothing
-    known = work.shop.store.state.examples()
+    known = work.examples
     inputs = [failure.input for failure in work.pool]
     if not known or not inputs:
         return nothing
@@ -172,17 +174,6 @@ def _severity(work: Turn) -> dict[str, float]:
     return {f.interaction_id: graded.get(mode_of.get(f.interaction_id, ""), middle) for f in work.pool}
 
 
-def _suspects(work: Turn, limit: int) -> list[str]:
-    """Examples whose label the champion, cross-fitted, finds hard to believe; each gets one second look."""
-    state = work.shop.store.state
-    if not work.shop.config.curate.label_noise or work.incumbent is None or limit < 1:
-        return []
-    answers = {key: prove.Answer(*answer) for key, answer in work.incumbent_answers.items()}
-    seen = _looked_at(work)
-    regression = work.shop.config.product.task == "regression"
-    return curate.suspects(state.examples(), answers, limit=limit, regression=regression, exclude=seen)
-
-
 def _modes(work: Turn) -> list[Mode]:
     """The failure modes as this spin has found them."""
     return [from_dict(Mode, mode) for mode in work.docs["diagnose"]["modes"]]
@@ -192,18 +183,9 @@ def _second_looks(work: Turn, named: Sequence[str], limit: int) -> list[str]:
     """Examples to be labelled again: those that a mode's cause names, then those that are doubted anyway."""
     if limit < 1 or not work.shop.config.curate.label_noise:
         return []
-    state = work.shop.store.state
-    seen = _looked_at(work)
-    living = {example.id for example in state.examples()} - seen
+    living = {example.id for example in work.examples} - work.looked_at
     first = [key for key in named if key in living]
-    return list(dict.fromkeys([*first, *_suspects(work, limit)]))[:limit]
-
-
-def _looked_at(work: Turn) -> set[str]:
-    """Examples that had their second look in an earlier spin."""
-    state = work.shop.store.state
-    earlier = (state.step(number, "select") or {} for number in range(1, work.spin.number))
-    return {example for doc in earlier for example in doc.get("second_looks", {}).values()}
+    return list(dict.fromkeys([*first, *work.suspects[:limit]]))[:limit]
 
 
 def step_select(work: Turn) -> dict[str, Any]:
@@ -244,7 +226,7 @@ def step_select(work: Turn) -> dict[str, Any]:
             replace(mode, state="in work") if mode.id in targeted and mode.state in ("open", "reopened") else mode
             for mode in state.modes()
         )
-    again = [example for example in state.examples() if example.id in doubted]
+    again = [example for example in work.examples if example.id in doubted]
     queue.ask_again(again, spin.number)
     asked_again = [item.id for item in state.items(spin=spin.number) if item.relabel]
     return {

@@ -270,7 +270,7 @@ def step_train(work: Turn) -> dict[str, Any]:
     """Train the candidate, its cross-fitted twins for the gate, and the placebo."""
     shop, spin = work.shop, work.spin
     state = shop.store.state
-    dataset = state.living_dataset(work.docs["curate"]["dataset"])
+    dataset = work.dataset(work.docs["curate"]["dataset"])
     assert dataset is not None
     started = time.perf_counter()
     trainer = shop.trainer_for([example.input for example in dataset.examples])
@@ -336,8 +336,7 @@ def _plain(answers: Mapping[str, prove.Answer]) -> dict[str, list[Any]]:
 
 def _placebo(work: Turn, trainer: Trainer, examples: Sequence[Example]) -> dict[str, list[Any]] | None:
     """The candidate's learner without the new labels: what a candidate that learned nothing would answer."""
-    state = work.shop.store.state
-    known = state.living_dataset(work.incumbent.dataset) if work.incumbent and work.incumbent.dataset else None
+    known = work.dataset(work.incumbent.dataset) if work.incumbent and work.incumbent.dataset else None
     if known is None:
         return None
     trained_on = {example.id for example in known.examples}

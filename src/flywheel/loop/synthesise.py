@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,10 +120,12 @@ class _Bench:
         """
         shop, seed = self.work.shop, self.work.spin.seed
         trainer, folds = shop.trainer_for([example.input for example in real]), shop.config.curate.folds
+        started = time.perf_counter()
         answers = prove.crossfit(trainer, usual, seed=seed, folds=folds)
         self.work.answered[usual.hash] = answers
         some = {(turn * _FOLDS + step) % folds for step in range(_FOLDS)}
         again = prove.crossfit(trainer, other, seed=seed, folds=folds, parts=some)
+        self.work.trials += time.perf_counter() - started
         correct = shop.task.correct
         first, second = (
             {e.id: (correct(said[e.id].output, e.label), said[e.id].likelihood) for e in real if e.id in said}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from flywheel import diagnose
+from flywheel import curate, diagnose, prove
 from flywheel.records import Failure, Release, Spin, from_dict
 
 if TYPE_CHECKING:
@@ -18,11 +17,17 @@ if TYPE_CHECKING:
     from flywheel.config import Config
     from flywheel.govern import Trail
     from flywheel.ports import Detector, Embedder, Labeler, Model, Progress, Task, Trainer
-    from flywheel.prove import Answer
+    from flywheel.prove import Answer, Pair
+    from flywheel.records import Dataset, Example
     from flywheel.release import Releases
     from flywheel.store import Snapshot, Store
 
-__all__ = ["Turn", "Workshop", "calibration_before", "kth_largest"]
+__all__ = ["RECENT", "Turn", "Workshop", "calibration_before"]
+
+RECENT = 4
+"""A window is held against so many spins before it at most."""
+_SUSPECTS = 50
+"""So many doubtful labels are named at least: the search for causes looks at them too."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,12 @@ class Turn:
     docs: dict[str, dict[str, Any]] = field(default_factory=dict)
     answered: dict[str, dict[str, Answer]] = field(default_factory=dict)
     """Cross-fitted answers that an earlier step of this process has worked out already, by the dataset's hash."""
+    trials: float = 0.0
+    """Seconds that the step under way has trained by the way: they count as training, not as the step's own."""
+    paired: tuple[list[Pair], str] | None = None
+    """What the gate has judged, for the receipt."""
+    _datasets: dict[str, Dataset | None] = field(default_factory=dict)
+    _likeliest: list[float] = field(default_factory=list)
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -65,7 +76,14 @@ class Turn:
     @cached_property
     def window(self) -> Snapshot:
         """What arrived since the spin before."""
-        return self.snapshot.window(self.docs["sync"]["after"], self.docs["sync"]["upto"])
+        return self.recent.window(self.docs["sync"]["after"], self.docs["sync"]["upto"])
+
+    @cached_property
+    def recent(self) -> Snapshot:
+        """This window and the few before it that it is held against, with all feedback: many questions are asked of
+        them."""
+        oldest = self.shop.store.state.step(max(1, self.spin.number - RECENT), "sync") or self.docs["sync"]
+        return self.snapshot.window(oldest["after"], self.docs["sync"]["upto"]).held()
 
     @cached_property
     def signs(self) -> ibis.Table:
@@ -87,8 +105,8 @@ class Turn:
         """The failures of the window, and below them the most doubtful cases, so that there is always enough to ask."""
         wanted = max(400, 8 * self.spin.budget)
         limit = min(self.shop.config.diagnose.max_failures, max(wanted, 1000))
-        threshold = kth_largest(self.detected, wanted)
-        found = diagnose.failures(
+        threshold = self.kth_largest(wanted)
+        return diagnose.failures(
             self.window,
             self.detected,
             threshold=min(0.5, threshold),
@@ -97,7 +115,46 @@ class Turn:
             calibration=self.calibration,
             task=self.shop.task,
         )
-        return _with_labels(found, self.snapshot)
+
+    def kth_largest(self, k: int) -> float:
+        """The k-th largest probability of failure in the window; 0 when there are fewer."""
+        if len(self._likeliest) < k:
+            most = max(k, 8 * self.spin.budget, 400)
+            top = self.detected.order_by(self.detected.p_failure.desc()).limit(most).select("p_failure")
+            self._likeliest = sorted(top.to_pyarrow().column(0).to_pylist(), reverse=True)
+        return float(self._likeliest[k - 1]) if len(self._likeliest) >= k else 0.0
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """The examples that were there before this spin's own labels, read once; the curate step reads them anew."""
+        return self.shop.store.state.examples()
+
+    def dataset(self, hash: str) -> Dataset | None:
+        """A dataset, or the version that took its place after an erasure, read once a turn."""
+        if hash not in self._datasets:
+            self._datasets[hash] = self.shop.store.state.living_dataset(hash)
+        return self._datasets[hash]
+
+    @cached_property
+    def looked_at(self) -> set[str]:
+        """Examples that had their second look in an earlier spin."""
+        state = self.shop.store.state
+        earlier = (state.step(number, "select") or {} for number in range(1, self.spin.number))
+        return {example for doc in earlier for example in doc.get("second_looks", {}).values()}
+
+    @cached_property
+    def suspects(self) -> list[str]:
+        """Examples whose label the champion, cross-fitted, finds hard to believe, the worst first; each gets one second
+        look."""
+        if not self.shop.config.curate.label_noise or self.incumbent is None:
+            return []
+        return curate.suspects(
+            self.examples,
+            {key: prove.Answer(*answer) for key, answer in self.incumbent_answers.items()},
+            limit=max(_SUSPECTS, self.spin.budget),
+            regression=self.shop.config.product.task == "regression",
+            exclude=self.looked_at,
+        )
 
     @cached_property
     def champion(self) -> Release | None:
@@ -135,24 +192,3 @@ def calibration_before(shop: Workshop, number: int) -> diagnose.Calibration | No
         if doc and doc.get("calibration"):
             return from_dict(diagnose.Calibration, doc["calibration"])
     return None
-
-
-def kth_largest(detected: ibis.Table, k: int) -> float:
-    """The k-th largest probability of failure in the window; 0 when there are fewer."""
-    top = detected.order_by(detected.p_failure.desc()).limit(k)
-    row = top.aggregate(least=top.p_failure.min(), n=top.count()).to_pyarrow().to_pylist()[0]
-    return float(row["least"]) if row["n"] >= k else 0.0
-
-
-def _with_labels(found: Sequence[Failure], snapshot: Snapshot) -> list[Failure]:
-    """Put the labels that people or the outcome itself have given onto the failures that have one."""
-    ids = [failure.interaction_id for failure in found]
-    told = snapshot.feedback
-    told = told.filter(
-        (told.kind == "label") & told.source.isin(["reviewer", "system"]) & told.interaction_id.isin(ids)
-    )
-    labels = {
-        row["interaction_id"]: json.loads(row["value"])
-        for row in told.order_by("seq").select("interaction_id", "value").to_pyarrow().to_pylist()
-    }
-    return [replace(f, label=labels[f.interaction_id]) if f.interaction_id in labels else f for f in found]

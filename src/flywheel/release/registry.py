@@ -53,15 +53,20 @@ class MlflowRegistry:
         self._uri = uri or f"sqlite:///{self._folder / 'mlflow.db'}"
         self._model = name.replace("/", "-").replace(":", "-").replace("'", "-") or "champion model"
         self._client: Any = None
+        self._met: dict[str, int] = {}
+        """MLflow's numbers of our versions, as they were when the last one was registered; they never change."""
         self._once = threading.Lock()
 
     def register(self, version: str, folder: Path, tags: dict[str, str]) -> None:
         """Make a version known, with where its files lie; doing it twice is doing it once."""
         with self._speaking() as client, _alone(self._lock_file):
-            if version not in self._numbers(client):
-                client.create_model_version(
+            numbers = self._numbers(client)
+            if version not in numbers:
+                made = client.create_model_version(
                     self._model, (self._root / folder).as_uri(), tags={**tags, _VERSION_TAG: version}
                 )
+                numbers[version] = int(made.version)
+            self._met = numbers
 
     def alias(self, alias: str, version: str | None) -> None:
         """Point an alias at a version, or remove it with None. Raises `NotFound` for a version nobody registered."""
@@ -70,7 +75,7 @@ class MlflowRegistry:
                 if self._aliased(client, alias) is not None:
                     client.delete_registered_model_alias(self._model, alias)
                 return
-            numbers = self._numbers(client)
+            numbers = self._met if version in self._met else self._numbers(client)
             if version not in numbers:
                 raise NotFound(f"{version!r} is not registered, so {alias!r} cannot point at it. Register it first")
             client.set_registered_model_alias(self._model, alias, str(numbers[version]))
@@ -79,6 +84,8 @@ class MlflowRegistry:
         """The version an alias points at, None if at nothing."""
         with self._speaking() as client:
             number = self._aliased(client, alias)
+            if number is None:
+                return None
             return next((ours for ours, theirs in self._numbers(client).items() if theirs == number), None)
 
     def versions(self) -> list[str]:

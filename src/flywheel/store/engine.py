@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,6 +43,10 @@ class Engine(Protocol):
         """The rows of this version; the columns in the table's own order."""
         ...
 
+    def hold(self, table: ibis.Table) -> ibis.Table:
+        """The same rows, where many small questions about them are quick; given up with the last use of the answer."""
+        ...
+
     def ask(self, sql: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:
         """What SQL in DuckDB's dialect makes of tables by name."""
         ...
@@ -67,6 +74,7 @@ class _Duck:
         self._root = duckdb.connect(":memory:", config={"memory_limit": _MEMORY, "temp_directory": str(spill)})
         self._own = threading.local()
         self._lock = threading.Lock()
+        self._held = itertools.count(1)
 
     def table(self, pinned: Pinned) -> ibis.Table:
         connection = self._connection()
@@ -78,6 +86,12 @@ class _Duck:
             known[pinned.name] = self._open(connection, pinned)
         found: ibis.Table = known[pinned.name]
         return found
+
+    def hold(self, table: ibis.Table) -> ibis.Table:
+        connection, name = self._connection(), f"held_{next(self._held)}"
+        made: ibis.Table = connection.create_table(name, table, temp=True)
+        weakref.finalize(made.op(), _give_up, connection, name).atexit = False
+        return made
 
     def ask(self, sql: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:
         return _asked(self._connection(), sql, tables)
@@ -135,6 +149,9 @@ class _Spark:
         frame.createOrReplaceTempView(pinned.name)
         return _complete(self._connection.table(pinned.name), pinned)
 
+    def hold(self, table: ibis.Table) -> ibis.Table:
+        return table  # a session has its own ways of keeping what is read again
+
     def ask(self, sql: str, tables: Mapping[str, ibis.Table]) -> ibis.Table:
         return _asked(self._connection, sql, tables)
 
@@ -142,9 +159,19 @@ class _Spark:
         self._known.clear()
 
 
+def _give_up(connection: Any, name: str) -> None:
+    """Drop a table that was held; where the engine was closed before, it is gone already."""
+    from duckdb import Error
+
+    with suppress(Error):
+        connection.drop_table(name, force=True)
+
+
 def _complete(found: ibis.Table, pinned: Pinned) -> ibis.Table:
     """Every column of the schema, in its order: a column may be in no live file."""
     types = ibis.Schema.from_pyarrow(pinned.schema)
+    if tuple(found.columns) == tuple(types):
+        return found  # nothing to add: a selection of every column would be part of each question
     there = set(found.columns)
     return found.select(**{name: found[name] if name in there else ibis.null(kind) for name, kind in types.items()})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flywheel.records import Interaction
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Snapshot", "standing"]
 
+_HELD = 32 * 1024 * 1024
+"""Rows are held where their files are smaller than so many bytes: then it is the asking that costs, not the reading."""
 _WITHDRAWAL = "withdrawal"
 """Sorts behind every other kind of feedback, so that files without one are passed over by their statistics."""
 
@@ -46,15 +49,20 @@ class Snapshot:
         self._upto = upto
         self._count: int | None = None
         self._withdrawn: bool | None = None
+        self._kept: tuple[ibis.Table, ibis.Table, tuple[int, int]] | None = None
+        """Interactions and feedback that the engine holds, and the bounds of these interactions."""
         self.seq = seq
         """The last fact this snapshot knows of."""
 
     @property
     def interactions(self) -> ibis.Table:
         """A row an interaction: the fixed columns, then `context.<key>` and `input.<key>`."""
-        table = self._engine.table(self._interactions)
-        table = table.filter(table.seq <= self._upto)
-        return table.filter(table.seq > self._after) if self._after else table
+        table, bounds = self._engine.table(self._interactions), (0, -1)
+        if self._kept is not None:
+            table, _, bounds = self._kept
+        if self._upto != bounds[1]:
+            table = table.filter(table.seq <= self._upto)
+        return table.filter(table.seq > self._after) if self._after != bounds[0] else table
 
     @property
     def feedback(self) -> ibis.Table:
@@ -67,6 +75,8 @@ class Snapshot:
     @property
     def said(self) -> ibis.Table:
         """A row a feedback up to `seq`, whatever became of it, withdrawals too."""
+        if self._kept is not None:
+            return self._kept[1]
         table = self._engine.table(self._feedback)
         return table.filter(table.seq <= self.seq)
 
@@ -91,7 +101,20 @@ class Snapshot:
             max(after, self._after),
             min(upto, self._upto),
         )
-        part._withdrawn = self._withdrawn
+        part._withdrawn, part._kept = self._withdrawn, self._kept
+        return part
+
+    def held(self) -> Snapshot:
+        """The same snapshot, its rows held by the engine where they are few: for many small questions about it.
+
+        Windows of it are within what is held. Where the files are many or large, it is this snapshot itself.
+        """
+        if self._kept is not None or not 0 < _size((*self._interactions.files, *self._feedback.files)) <= _HELD:
+            return self
+        part = self.window(*self.bounds)
+        told = self._engine.hold(self.said)
+        part._kept = (self._engine.hold(self.interactions), told, self.bounds)
+        part._withdrawn = bool(told.filter(told.kind == _WITHDRAWAL).limit(1).count().to_pyarrow().as_py())
         return part
 
     @property
@@ -121,3 +144,11 @@ class Snapshot:
         """
         found = self._log.interactions(ids, upto=self.seq)
         return [found[key] for key in ids if key in found]
+
+
+def _size(files: Sequence[str]) -> int:
+    """Bytes of local files; 0 where one of them is gone."""
+    try:
+        return sum(Path(file).stat().st_size for file in files)
+    except OSError:
+        return 0

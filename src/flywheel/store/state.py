@@ -64,8 +64,7 @@ class State:
     def save_modes(self, modes: Iterable[Mode]) -> None:
         """Store modes, each over the one with its id."""
         with self._database.write() as connection:
-            for mode in modes:
-                _upsert(connection, schema.modes, {"id": mode.id}, {"doc": _dump(mode)})
+            _upsert_many(connection, schema.modes, {mode.id: {"doc": _dump(mode)} for mode in modes})
 
     # --- chains of whys ---
 
@@ -133,10 +132,10 @@ class State:
 
     # --- review queue ---
 
-    def add_items(self, items: Iterable[ReviewItem]) -> None:
-        """Put items at the end of the queue; one whose id is there already is left as it is."""
+    def add_items(self, items: Iterable[ReviewItem]) -> int:
+        """Put items at the end of the queue, and return how many; one whose id is there already is left as it is."""
         rows = {item.id: {"id": item.id, **_item(item)} for item in reversed(list(items))}
-        self._add(schema.items, dict(reversed(rows.items())))
+        return self._add(schema.items, dict(reversed(rows.items())))
 
     def items(self, status: str | None = None, spin: int | None = None) -> list[ReviewItem]:
         """The queue's items, of one status or spin where given, in the order they were added."""
@@ -158,8 +157,7 @@ class State:
     def save_items(self, items: Sequence[ReviewItem]) -> None:
         """Store items over those with their ids, all or none; they keep their places."""
         with self._database.write() as connection:
-            for item in items:
-                _upsert(connection, schema.items, {"id": item.id}, _item(item))
+            _upsert_many(connection, schema.items, {item.id: _item(item) for item in items})
 
     # --- examples and datasets ---
 
@@ -167,8 +165,7 @@ class State:
         """Add examples; one whose id is there already is left as it is, or overwritten with `replace`."""
         if replace:
             with self._database.write() as connection:
-                for example in examples:
-                    _upsert(connection, schema.examples, {"id": example.id}, {"doc": _dump(example)})
+                _upsert_many(connection, schema.examples, {e.id: {"doc": _dump(e)} for e in examples})
         else:
             rows = {e.id: {"id": e.id, "doc": _dump(e)} for e in reversed(list(examples))}
             self._add(schema.examples, dict(reversed(rows.items())))
@@ -245,9 +242,11 @@ class State:
         """Every spin by number."""
         return self._all(Spin, sa.select(schema.spins.c.doc).order_by(schema.spins.c.number))
 
-    def save_step(self, spin: int, step: str, doc: dict[str, Any]) -> None:
-        """Store what a step of a spin found, over what was there."""
+    def save_step(self, spin: int, step: str, doc: dict[str, Any], record: Spin | None = None) -> None:
+        """Store what a step of a spin found, over what was there; and in the same transaction the spin's own record."""
         with self._database.write() as connection:
+            if record is not None:
+                _upsert(connection, schema.spins, {"number": record.number}, {"doc": _dump(record)})
             _upsert(connection, schema.steps, {"spin": spin, "step": step}, {"doc": _dump(doc)})
 
     def step(self, spin: int, step: str) -> dict[str, Any] | None:
@@ -384,10 +383,10 @@ class State:
                 pass
         return [from_dict(kind, json.loads(doc)) for doc in found]
 
-    def _add(self, table: sa.Table, rows: dict[str, dict[str, Any]]) -> None:
-        """Insert the rows whose id is not there, in order."""
+    def _add(self, table: sa.Table, rows: dict[str, dict[str, Any]]) -> int:
+        """Insert the rows whose id is not there, in order; how many they are."""
         if not rows:
-            return
+            return 0
         with self._database.write() as connection:
             connection.execute(sa.select(schema.tally.c.id).with_for_update())
             ids = list(rows)
@@ -397,6 +396,7 @@ class State:
             new = [row for key, row in rows.items() if key not in there]
             if new:
                 connection.execute(table.insert(), new)
+        return len(new)
 
 
 def _item(item: ReviewItem) -> dict[str, Any]:
@@ -441,3 +441,19 @@ def _upsert(connection: sa.Connection, table: sa.Table, key: dict[str, Any], val
     connection.execute(sa.select(schema.tally.c.id).with_for_update())
     if not connection.execute(table.update().where(same).values(values)).rowcount:
         connection.execute(table.insert().values({**key, **values}))
+
+
+def _upsert_many(connection: sa.Connection, table: sa.Table, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Store rows over those with their ids, in three statements instead of one or more a row; what is the same is left
+    as it is."""
+    ids = list(rows)
+    there: dict[str, Any] = {}
+    for start in range(0, len(ids), 500):
+        some = sa.select(table.c.id, table.c.doc).where(table.c.id.in_(ids[start : start + 500])).with_for_update()
+        there.update((row.id, row.doc) for row in connection.execute(some))
+    changed = [{"key": key, **row} for key, row in rows.items() if key in there and there[key] != row["doc"]]
+    if changed:
+        connection.execute(table.update().where(table.c.id == sa.bindparam("key")), changed)
+    for key, row in rows.items():
+        if key not in there:
+            _upsert(connection, table, {"id": key}, dict(row))

@@ -207,6 +207,10 @@ class Tables:
     def _tidy(self, always: bool) -> None:
         with _mended():
             for name in _NAMES:
+                if not always and not self._remote:
+                    files = self._version(self._current(), name).pinned.files
+                    if len(files) < _MANY:  # as the snapshot that is asked for next will have them
+                        continue
                 table = self._open(self._current(), name)
                 if table is None or not (always or _small_files(table) >= _MANY):
                     continue

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dtrtri
 
 from flywheel.diagnose.cause.views import View
 
@@ -150,9 +151,11 @@ def _penalty(own: Array, aims: Array, rng: np.random.Generator) -> float:
 def _whole(own: Array, away: Array, aims: Array, penalty: float) -> tuple[Array, Array]:
     offset = aims.mean(axis=0)
     factor = cho_factor(own + penalty * np.eye(len(own)), lower=True)
-    inverse = cho_solve(factor, np.eye(len(own)))
-    weights = inverse @ (aims - offset)
-    left_out = aims - weights / np.diag(inverse)[:, None]
+    weights = cho_solve(factor, aims - offset)
+    # Of the inverse only the diagonal is asked for: the squares of the inverted factor, a sixth of the work.
+    inverted, _ = dtrtri(factor[0], lower=1)
+    diagonal = np.square(np.tril(inverted)).sum(axis=0)
+    left_out = aims - weights / diagonal[:, None]
     return away @ weights + offset, left_out
 
 

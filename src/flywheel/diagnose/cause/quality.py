@@ -23,6 +23,8 @@ _TAIL = 0.01
 """A sign is out of the ordinary beyond the examples' own 1 % (upper and lower together)."""
 _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
 _PLAIN = re.compile(r"[\w\s.,;:!?'\"()\-/%$€£&@#+*=’“”…]", re.UNICODE)
+_RUN = re.compile(r"(.)\1+", re.DOTALL)
+_HARD = re.compile(r"[bcdfghjklmnpqrstvwxz]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,24 @@ def _outside(seen: Array, values: Array) -> Array:
 def _texts(known: Sequence[str], failed: Sequence[str]) -> tuple[list[str], Array, Array]:
     vocabulary = Counter(word for text in known for word in {w.lower() for w in _WORD.findall(text)})
     near = _one_away(vocabulary)
+    words = _Words(vocabulary, set(vocabulary), set(near), {word for word, count in near.items() if count > 1})
     names = [
         "length", "letters a word", "evenness of the letters", "odd characters", "words never seen before",
         "misspelt words", "words repeated", "runs of one character", "consonants in a row", "digits", "capitals",
     ]  # fmt: skip
-    a = np.array([_text(text, vocabulary, near, 1) for text in known]).reshape(len(known), len(names))
-    b = np.array([_text(text, vocabulary, near, 0) for text in failed]).reshape(len(failed), len(names))
+    a = np.array([_text(text, words, 1) for text in known]).reshape(len(known), len(names))
+    b = np.array([_text(text, words, 0) for text in failed]).reshape(len(failed), len(names))
     return names, a, b
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The known words with their counts, and by themselves; their forms with a letter less, and those of several."""
+
+    counts: Counter[str]
+    known: set[str]
+    shorter: set[str]
+    shared: set[str]
 
 
 def _one_away(vocabulary: Counter[str]) -> dict[str, int]:
@@ -101,25 +114,25 @@ def _shorter(word: str) -> set[str]:
     return {word[:i] + word[i + 1 :] for i in range(len(word))}
 
 
-def _text(text: str, vocabulary: Counter[str], near: dict[str, int], own: int) -> list[float]:
+def _text(text: str, known: _Words, own: int) -> list[float]:
     """The signs of one text. `own` is 1 when the text is among those the vocabulary was made from."""
     words = [w.lower() for w in _WORD.findall(text)]
     size, n = max(len(text), 1), max(len(words), 1)
-    new = [w for w in words if vocabulary.get(w, 0) <= own]
-    misspelt = sum(_misspelt(w, vocabulary, near, own) for w in new)
+    new = [w for w in words if known.counts.get(w, 0) <= own]
+    misspelt = sum(_misspelt(w, known, own) for w in new)
     counts = Counter(text.lower())
     entropy = -sum(c / size * math.log2(c / size) for c in counts.values())
-    odd = sum(not _PLAIN.match(c) for c in text)
-    runs = max((len(m.group(0)) for m in re.finditer(r"(.)\1*", text, re.DOTALL)), default=0)
-    hard = max((len(m) for m in re.findall(r"[bcdfghjklmnpqrstvwxz]+", text.lower())), default=0)
+    odd = len(text) - len(_PLAIN.findall(text))
+    runs = max((len(m.group(0)) for m in _RUN.finditer(text)), default=min(len(text), 1))
+    hard = max(map(len, _HARD.findall(text.lower())), default=0)
     return [
         float(len(text)), sum(map(len, words)) / n, entropy / math.log2(max(len(counts), 2)) if text else 0.0,
         odd / size, len(new) / n, misspelt / n, 1 - len(set(words)) / n, float(runs), float(hard),
-        sum(c.isdigit() for c in text) / size, sum(c.isupper() for c in text) / size,
+        sum(map(str.isdigit, text)) / size, sum(map(str.isupper, text)) / size,
     ]  # fmt: skip
 
 
-def _misspelt(word: str, vocabulary: Counter[str], near: dict[str, int], own: int) -> bool:
+def _misspelt(word: str, known: _Words, own: int) -> bool:
     """Is an unknown word one letter away (left out, added, changed, swapped) from a known one?
 
     Its forms with a letter less are looked up among the known words and among their forms with a letter less (Garbe's
@@ -127,12 +140,10 @@ def _misspelt(word: str, vocabulary: Counter[str], near: dict[str, int], own: in
     """
     if len(word) < 4:
         return False
-    cut = _shorter(word)
-    if any(vocabulary.get(one, 0) > 0 for one in cut if len(one) >= 3):
+    cut = _shorter(word)  # three letters or more, as the word has four
+    if word in known.shorter or not known.known.isdisjoint(cut):
         return True
-    if near.get(word, 0) > 0:
-        return True
-    return any(near.get(one, 0) > own for one in cut)
+    return not (known.shared if own else known.shorter).isdisjoint(cut)
 
 
 # --- vectors and pictures --------------------------------------------------------------------------------------------

@@ -74,6 +74,8 @@ def numbers_of(inputs: Sequence[Any], width: int) -> NDArray[Any]:
 
 def _with_gaps(value: Any) -> Any:
     if isinstance(value, list | tuple):
+        if not {list, tuple, type(None)} & set(map(type, value)):
+            return value  # nothing is missing
         return [_with_gaps(item) for item in value]
     return float("nan") if value is None else value
 
