@@ -159,11 +159,12 @@ class Looking(Parts):
         added up from cells that are kept, in time that does not grow with the log: see `flywheel.observe.rollup`.
         """
         from flywheel.observe.rollup import overview
-        from flywheel.observe.series import feelings, metrics, utc
+        from flywheel.observe.series import metrics
 
-        if every in ("hour", "day") and not where and by is None:
-            felt = {utc(at): mood for (at,), mood in feelings(self._snapshot_now(), every, ("at",)).items()}
-            return [{**row, "sentiment": felt.get(row["at"])} for row in overview(self._cells(), every)]
+        if every == "hour" and not where and by is None:
+            return [dict(row) for row in self._hours(felt=True)[1]]
+        if every == "day" and not where and by is None:
+            return self._felt(overview(self._cells(), every), every)
         return metrics(self._snapshot_now(), every, where=where, by=by)
 
     def query(self, sql: str, limit: int = 10_000) -> list[dict[str, Any]]:
@@ -201,6 +202,27 @@ class Looking(Parts):
         from flywheel.observe.rollup import overview
 
         return overview(self._cells(), "day", last=last)
+
+    def _hours(self, *, felt: bool) -> tuple[Any, list[dict[str, Any]]]:
+        """The place in the log, and the overview's hours up to there; with the mood of comments where it is wanted."""
+        from flywheel.observe.rollup import overview
+
+        self._cells()
+        place, cells = self.__dict__["_cells_at"]  # both of one moment, whatever another thread reads meanwhile
+        known: dict[str, Any] = self.__dict__.get("_hours_at", {})
+        if known.get("place") != place:
+            known = self.__dict__["_hours_at"] = {"place": place, "rows": overview(cells, "hour")}
+        if not felt:
+            return place, known["rows"]
+        if "felt" not in known:
+            known["felt"] = self._felt(known["rows"], "hour")
+        return place, known["felt"]
+
+    def _felt(self, rows: list[dict[str, Any]], every: str) -> list[dict[str, Any]]:
+        from flywheel.observe.series import feelings, utc
+
+        moods = {utc(at): mood for (at,), mood in feelings(self._snapshot_now(), every, ("at",)).items()}
+        return [{**row, "sentiment": moods.get(row["at"])} for row in rows]
 
     def _cells(self) -> Any:
         """The hourly cells up to the log, from those that were kept and what has come since."""
