@@ -57,7 +57,7 @@ SEEN = """
   const there = () => {
     const main = document.querySelector('main');
     if (!main || !main.innerText.trim() || main.querySelector('[aria-busy=true]')) return false;
-    return [...main.querySelectorAll('.nicegui-echart')].every((one) => one.querySelector('canvas, svg'));
+    return [...main.querySelectorAll('.fw-chart')].every((one) => one.querySelector('svg :is(path, line, text)'));
   };
   const look = () => {
     if (there()) requestAnimationFrame(() => setTimeout(() => { window.fwSeen = performance.now(); }));

@@ -158,13 +158,12 @@ class Looking(Parts):
         `where` looks at a slice (`{"device": "ios"}`), `by` at each value of a column. Without them, hours and days are
         added up from cells that are kept, in time that does not grow with the log: see `flywheel.observe.rollup`.
         """
-        from flywheel.observe.rollup import overview
         from flywheel.observe.series import metrics
 
         if every == "hour" and not where and by is None:
             return [dict(row) for row in self._hours(felt=True)[1]]
         if every == "day" and not where and by is None:
-            return self._felt(overview(self._cells(), every), every)
+            return self._felt(self._overview(every)[every], every)
         return metrics(self._snapshot_now(), every, where=where, by=by)
 
     def query(self, sql: str, limit: int = 10_000) -> list[dict[str, Any]]:
@@ -199,24 +198,29 @@ class Looking(Parts):
 
     def _days(self, last: int) -> list[dict[str, Any]]:
         """The newest days of the overview, whatever the log's size."""
-        from flywheel.observe.rollup import overview
-
-        return overview(self._cells(), "day", last=last)
+        return [dict(row) for row in self._overview("day")["day"][-last:]]
 
     def _hours(self, *, felt: bool) -> tuple[Any, list[dict[str, Any]]]:
         """The place in the log, and the overview's hours up to there; with the mood of comments where it is wanted."""
+        known = self._overview("hour")
+        if not felt:
+            return known["place"], known["hour"]
+        if "felt" not in known:
+            known["felt"] = self._felt(known["hour"], "hour")
+        return known["place"], known["felt"]
+
+    def _overview(self, every: str) -> dict[str, Any]:
+        """The overview's rows by `hour` or `day`, once a place in the log; the rows are shared."""
         from flywheel.observe.rollup import overview
 
         self._cells()
         place, cells = self.__dict__["_cells_at"]  # both of one moment, whatever another thread reads meanwhile
-        known: dict[str, Any] = self.__dict__.get("_hours_at", {})
+        known: dict[str, Any] = self.__dict__.get("_overview_at", {})
         if known.get("place") != place:
-            known = self.__dict__["_hours_at"] = {"place": place, "rows": overview(cells, "hour")}
-        if not felt:
-            return place, known["rows"]
-        if "felt" not in known:
-            known["felt"] = self._felt(known["rows"], "hour")
-        return place, known["felt"]
+            known = self.__dict__["_overview_at"] = {"place": place}
+        if every not in known:
+            known[every] = overview(cells, every)
+        return known
 
     def _felt(self, rows: list[dict[str, Any]], every: str) -> list[dict[str, Any]]:
         from flywheel.observe.series import feelings, utc
