@@ -18,7 +18,7 @@ pytest.importorskip("nicegui", reason="the dashboard needs the extra `web`")
 from nicegui import Client
 from nicegui.page import page
 
-from flywheel.web import charts, marks, pictures
+from flywheel.web import marks, pictures
 from flywheel.web.drawing import drawn, plain
 
 TAGS = {"div", "pre", "p", "span", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "ol", "li", "img"}

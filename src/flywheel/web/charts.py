@@ -29,9 +29,8 @@ class Chart(Element, component="chart.js"):
         return found
 
     def draw(self, drawn: dict[str, Any]) -> None:
-        """Show something else."""
-        self._props["drawn"] = drawn
-        self.update()
+        """Show something else: only the chart is drawn anew, not the page."""
+        self.run_method("show", drawn)
 
 
 def chart(drawn: dict[str, Any], says: str, tall: float = 15.0) -> Chart:
