@@ -112,12 +112,16 @@ class Drawing {
     }
     const most = Math.round((left - 10) / LETTER);
     const skip = across ? Math.ceil(14 / band) : Math.ceil((Math.max(...x.map((one) => one.length), 1) * LETTER + 12) / band);
+    let taken = -Infinity;
     x.forEach((words, k) => {
       if (k % Math.max(1, skip)) return;
       const short = across && words.length > most ? `${words.slice(0, most - 1)}…` : words;
-      if (across) write(short, box.left - 6, along(k) + 4, "end");
-      else if (along(k) + (words.length * LETTER) / 2 <= this.wide)
-        write(words, Math.max(along(k), (words.length * LETTER) / 2), box.bottom + 15, "middle");
+      if (across) return write(short, box.left - 6, along(k) + 4, "end");
+      const half = (words.length * LETTER) / 2;
+      const at = Math.max(along(k), half);
+      if (at - half < taken || at + half > this.wide) return;
+      write(words, at, box.bottom + 15, "middle");
+      taken = at + half + 8;
     });
     if (unit) across ? write(unit, box.right + 8, box.bottom + 15, "start") : write(unit, 0, 11, "start");
     return found;

@@ -91,7 +91,9 @@ def _metric(name: str, hours: list[Any]) -> None:
     banded = [one for one in hours if one.low is not None]
     outside = [one for one in banded if one.outside]
     last = hours[-1]
-    said = f"{times * last.value:,.3g}{f' {unit}' if unit else ''}"
+    value = times * last.value
+    said = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    said += f" {unit}" if unit else ""
     says = f"{said} in the last hour, {last.at:%Y-%m-%d %H:%M} UTC, n = {last.n:,}."
     if banded:
         says += f" {len(outside)} of {len(banded)} hours lie outside their band."
