@@ -232,9 +232,11 @@ class Looking(Parts):
         """The hourly cells up to the log, from those that were kept and what has come since."""
         from flywheel.observe.rollup import merge, rollup
 
+        known = self.__dict__.get("_cells_at")  # of this process: the same place in the log has the same cells
+        if known is not None and known[0] == (self._store.tables.generation, self._store.log.last()):
+            return known[1]
         snapshot, state = self._snapshot_now(), self._store.state
         place = (self._store.tables.generation, snapshot.seq)
-        known = self.__dict__.get("_cells_at")  # of this process: the same place in the log has the same cells
         if known is not None and known[0] == place:
             return known[1]
         kept = state.get("overview")

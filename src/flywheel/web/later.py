@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -17,8 +18,9 @@ __all__ = ["later"]
 
 T = TypeVar("T")
 _AGAIN = 0.2  # seconds between looks for a browser that went away
-_turns: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
-"""A page's parts are worked out one after another: the first is there sooner, and other pages are not held up."""
+_turns: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
+"""By event loop: such parts take half of the machine's cores at most, in the order in which they were asked for, so
+that pages which are being opened are not held up."""
 
 
 def later(view: frame.View, ask: Callable[[], T], draw: Callable[[T], None]) -> None:
@@ -28,25 +30,29 @@ def later(view: frame.View, ask: Callable[[], T], draw: Callable[[T], None]) -> 
     is back.
     """
     client = ui.context.client
-    turn = _turns.setdefault(client, asyncio.Lock())
+    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(max(1, (os.cpu_count() or 1) // 2)))
     with ui.element("div").props("aria-live=polite") as holder:
         marks.say("Looking …", "p", "fw-dim")
 
+    async def in_turn() -> list[T]:
+        while not client.is_deleted:
+            async with turn:
+                if client.has_socket_connection:
+                    return [await view.ask(ask, "read")]
+            await asyncio.sleep(_AGAIN)
+        return []
+
     async def fill() -> None:
         try:
-            async with turn:
-                while not client.has_socket_connection:
-                    if client.is_deleted:
-                        return
-                    await asyncio.sleep(_AGAIN)
-                found = await view.ask(ask, "read")
+            found = await in_turn()
         except FlywheelError as problem:
             holder.clear()
             with holder:
                 marks.error(plain(problem))
             return
-        holder.clear()
-        with holder:
-            draw(found)
+        for one in found:
+            holder.clear()
+            with holder:
+                draw(one)
 
     ui.timer(0, fill, once=True)
