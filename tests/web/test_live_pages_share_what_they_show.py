@@ -78,3 +78,27 @@ def test_pages_are_told_why_nothing_comes_and_that_it_is_over(arrived):
     assert stream.problem == "the disk is away"
     stream.tell([], None)
     assert stream.problem is None
+
+
+def test_a_closed_page_s_elements_go_at_once_and_wait_for_no_collector() -> None:
+    import gc
+    import weakref
+
+    from nicegui import Client
+    from nicegui.page import page
+
+    from flywheel.web import marks
+    from flywheel.web.mounting import _let_go
+
+    gc.collect()
+    gc.disable()
+    try:
+        with Client(page("/let-go")) as client:
+            held = [weakref.ref(marks.say(f"line {n}", "p", "fw-dim")) for n in range(50)]
+            marks.table("Lines", ("Line",), [(lambda: held.append(weakref.ref(marks.say("x"))),) for _ in range(5)])
+        _let_go(client)
+        client.delete()
+        del client
+        assert not any(one() for one in held)
+    finally:
+        gc.enable()
