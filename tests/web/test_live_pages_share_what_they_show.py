@@ -94,11 +94,11 @@ def test_a_closed_page_s_elements_go_at_once_and_wait_for_no_collector() -> None
     gc.disable()
     try:
         with Client(page("/let-go")) as client:
-            held = [weakref.ref(marks.say(f"line {n}", "p", "fw-dim")) for n in range(50)]
-            marks.table("Lines", ("Line",), [(lambda: held.append(weakref.ref(marks.say("x"))),) for _ in range(5)])
+            marks.table("Lines", ("Line",), [(lambda: marks.say("x", "p", "fw-dim"),) for _ in range(5)])
+        held = [weakref.ref(part) for one in client.elements.values() for part in (one, one._classes, one._props)]
         _let_go(client)
         client.delete()
         del client
-        assert not any(one() for one in held)
+        assert not [one for one in held if one() is not None]
     finally:
         gc.enable()
