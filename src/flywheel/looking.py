@@ -158,12 +158,12 @@ class Looking(Parts):
         `where` looks at a slice (`{"device": "ios"}`), `by` at each value of a column. Without them, hours and days are
         added up from cells that are kept, in time that does not grow with the log: see `flywheel.observe.rollup`.
         """
-        from flywheel.observe.rollup import overview
-        from flywheel.observe.series import feelings, metrics, utc
+        from flywheel.observe.series import metrics
 
-        if every in ("hour", "day") and not where and by is None:
-            felt = {utc(at): mood for (at,), mood in feelings(self._snapshot_now(), every, ("at",)).items()}
-            return [{**row, "sentiment": felt.get(row["at"])} for row in overview(self._cells(), every)]
+        if every == "hour" and not where and by is None:
+            return [dict(row) for row in self._hours(felt=True)[1]]
+        if every == "day" and not where and by is None:
+            return self._felt(self._overview(every)[every], every)
         return metrics(self._snapshot_now(), every, where=where, by=by)
 
     def query(self, sql: str, limit: int = 10_000) -> list[dict[str, Any]]:
@@ -198,17 +198,45 @@ class Looking(Parts):
 
     def _days(self, last: int) -> list[dict[str, Any]]:
         """The newest days of the overview, whatever the log's size."""
+        return [dict(row) for row in self._overview("day")["day"][-last:]]
+
+    def _hours(self, *, felt: bool) -> tuple[Any, list[dict[str, Any]]]:
+        """The place in the log, and the overview's hours up to there; with the mood of comments where it is wanted."""
+        known = self._overview("hour")
+        if not felt:
+            return known["place"], known["hour"]
+        if "felt" not in known:
+            known["felt"] = self._felt(known["hour"], "hour")
+        return known["place"], known["felt"]
+
+    def _overview(self, every: str) -> dict[str, Any]:
+        """The overview's rows by `hour` or `day`, once a place in the log; the rows are shared."""
         from flywheel.observe.rollup import overview
 
-        return overview(self._cells(), "day", last=last)
+        self._cells()
+        place, cells = self.__dict__["_cells_at"]  # both of one moment, whatever another thread reads meanwhile
+        known: dict[str, Any] = self.__dict__.get("_overview_at", {})
+        if known.get("place") != place:
+            known = self.__dict__["_overview_at"] = {"place": place}
+        if every not in known:
+            known[every] = overview(cells, every)
+        return known
+
+    def _felt(self, rows: list[dict[str, Any]], every: str) -> list[dict[str, Any]]:
+        from flywheel.observe.series import feelings, utc
+
+        moods = {utc(at): mood for (at,), mood in feelings(self._snapshot_now(), every, ("at",)).items()}
+        return [{**row, "sentiment": moods.get(row["at"])} for row in rows]
 
     def _cells(self) -> Any:
         """The hourly cells up to the log, from those that were kept and what has come since."""
         from flywheel.observe.rollup import merge, rollup
 
+        known = self.__dict__.get("_cells_at")  # of this process: the same place in the log has the same cells
+        if known is not None and known[0] == (self._store.tables.generation, self._store.log.last()):
+            return known[1]
         snapshot, state = self._snapshot_now(), self._store.state
         place = (self._store.tables.generation, snapshot.seq)
-        known = self.__dict__.get("_cells_at")  # of this process: the same place in the log has the same cells
         if known is not None and known[0] == place:
             return known[1]
         kept = state.get("overview")

@@ -51,7 +51,7 @@ class Mending(Looking):
         """
         from flywheel.loop.history import failure_history
 
-        return failure_history(self._store)
+        return failure_history(self._store, self._seen_begun)
 
     def mode(self, id: str) -> ModeStory:
         """One failure mode's story: its failures by day, the slices it favours, what each spin did, who gets it right.
@@ -59,13 +59,16 @@ class Mending(Looking):
         Raises `NotFound` for a mode that there is not.
         """
         from flywheel.loop.one_mode import mode_story
-        from flywheel.observe.rollup import overview
 
-        volumes = {row["at"]: int(row["volume"]) for row in overview(self._cells(), "day")}
-        return mode_story(self._workshop([], None), id, volumes, self._seen_slices)
+        volumes = {row["at"]: int(row["volume"]) for row in self._overview("day")["day"]}
+        return mode_story(self._workshop([], None), id, volumes, self._seen_slices, self._seen_begun)
 
     @cached_property
     def _seen_slices(self) -> dict[Any, tuple[Concentration, ...]]:
+        return {}
+
+    @cached_property
+    def _seen_begun(self) -> dict[Any, datetime | None]:
         return {}
 
     def fix_next(self, mode: str | None, *, by: str = "", at: datetime | None = None) -> Wish | None:

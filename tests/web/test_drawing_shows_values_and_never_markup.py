@@ -18,11 +18,12 @@ pytest.importorskip("nicegui", reason="the dashboard needs the extra `web`")
 from nicegui import Client
 from nicegui.page import page
 
-from flywheel.web import pictures
+from flywheel.web import marks, pictures
 from flywheel.web.drawing import drawn, plain
 
 TAGS = {"div", "pre", "p", "span", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "ol", "li", "img"}
-TAGS |= {"nicegui-echart"}
+CHART, TABLE = "nicegui-chart", "nicegui-table"
+TAGS |= {CHART, TABLE}
 HOSTILE = st.sampled_from(
     [
         "<script>window.hit=1</script>",
@@ -88,11 +89,19 @@ def elements(client: Any, value: Any) -> list[Any]:
 
 
 def words(found: list[Any]) -> str:
-    return "\n".join(one.text for one in found if hasattr(one, "text"))
+    return "\n".join(word for one in found for word in spoken(one))
 
 
-def charts(found: list[Any]) -> list[Any]:
-    return [one for one in found if one.tag == "nicegui-echart"]
+def spoken(one: Any) -> list[str]:
+    """The words that one element shows: of a table its heads and cells."""
+    if isinstance(one, marks.Table):
+        cells = [cell for row in one.rows for cell in row if cell is not None]
+        return [*one.heads, *(cell if isinstance(cell, str) else cell["t"] for cell in cells)]
+    return [one.text] if hasattr(one, "text") else []
+
+
+def drawings(found: list[Any]) -> list[Any]:
+    return [one for one in found if one.tag == CHART]
 
 
 def tags(found: list[Any]) -> list[str]:
@@ -113,8 +122,10 @@ def test_any_value_is_drawn_and_none_of_it_as_markup(sheet: Any, value: Any) -> 
             assert kind in ("data:image/png", "data:image/jpeg", "data:image/gif", "data:image/webp")
             base64.b64decode(body, validate=True)
         words([one]).encode("utf-8")  # no half of a surrogate pair is left, which no browser would take
-    for chart in charts(found):
-        json.dumps(chart.options, allow_nan=False)
+        if one.tag == TABLE:
+            assert all(cell is None or isinstance(cell, str) for row in one.rows for cell in row), "no link, no look"
+    for chart in drawings(found):
+        json.dumps(chart.drawn, allow_nan=False)
 
 
 @settings(max_examples=200, deadline=None)
@@ -205,15 +216,15 @@ def test_a_large_picture_is_thinned_out(sheet: Any) -> None:
 def test_an_embedding_is_drawn_as_features_and_not_as_a_picture(sheet: Any) -> None:
     found = elements(sheet, [0.5, -0.25] * 32)
     assert "img" not in tags(found)
-    assert len(charts(found)) == 1
+    assert len(drawings(found)) == 1
     assert "64 features" in words(found)
     assert "0.5, -0.25" in words(found)
 
 
 def test_a_long_vector_says_how_much_of_it_is_drawn(sheet: Any) -> None:
     found = elements(sheet, [-1.0, float("nan"), float("inf")] * 1000)
-    (chart,) = charts(found)
-    assert len(chart.options["series"][0]["data"]) == 1024
+    (chart,) = drawings(found)
+    assert len(chart.drawn["series"][0]["y"]) == 1024
     assert "3,000 features" in words(found)
     assert "2,000 are no finite number" in words(found)
 
@@ -254,12 +265,12 @@ def test_pictures_in_a_chat_are_drawn_and_those_elsewhere_are_words(sheet: Any) 
 
 def test_records_are_tables_and_say_how_many_rows_there_are(sheet: Any) -> None:
     found = elements(sheet, [{"name": f"row {n}", "sum": n, "more": {"deep": ["x"]}} for n in range(80)])
-    heads = [one.text for one in found if one.tag == "th"]
-    assert heads[:3] == ["name", "sum", "more"]
+    (table,) = [one for one in found if isinstance(one, marks.Table) and "sum" in one.heads]
+    assert table.heads[:3] == ["name", "sum", "more"]
     assert "The first 50 of 80 rows" in words(found)
-    right = [one.text for one in found if one.tag == "th" and "num" in one._classes]
-    assert right == ["sum"]
-    assert sum(one.tag == "tr" for one in elements(sheet, [["a", "b"], ["c"]])) == 3
+    assert [head["t"] for head in table._props["heads"] if head["k"] == "num"] == ["sum"]
+    (other,) = [one for one in elements(sheet, [["a", "b"], ["c"]]) if isinstance(one, marks.Table)]
+    assert [[*row] for row in other.rows] == [["a", "b"], ["c", "–"]]
 
 
 def test_fields_are_drawn_each_for_what_it_is(sheet: Any) -> None:

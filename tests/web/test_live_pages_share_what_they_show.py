@@ -78,3 +78,27 @@ def test_pages_are_told_why_nothing_comes_and_that_it_is_over(arrived):
     assert stream.problem == "the disk is away"
     stream.tell([], None)
     assert stream.problem is None
+
+
+def test_a_closed_page_s_elements_go_at_once_and_wait_for_no_collector() -> None:
+    import gc
+    import weakref
+
+    from nicegui import Client
+    from nicegui.page import page
+
+    from flywheel.web import marks
+    from flywheel.web.mounting import _let_go
+
+    gc.collect()
+    gc.disable()
+    try:
+        with Client(page("/let-go")) as client:
+            marks.table("Lines", ("Line",), [(lambda: marks.say("x", "p", "fw-dim"),) for _ in range(5)])
+        held = [weakref.ref(part) for one in client.elements.values() for part in (one, one._classes, one._props)]
+        _let_go(client)
+        client.delete()
+        del client
+        assert not [one for one in held if one() is not None]
+    finally:
+        gc.enable()

@@ -55,10 +55,14 @@ class Turned:
 
 
 class Course:
-    """The course of the failure modes, spin by spin. O(spins × modes), and a look into the log for each fix."""
+    """The course of the failure modes, spin by spin. O(spins × modes), and a look into the log where each mode began.
 
-    def __init__(self, store: Store) -> None:
+    `begun` remembers those beginnings: what a spin has put into a mode does not change any more, short of an erasure.
+    """
+
+    def __init__(self, store: Store, begun: dict[Any, datetime | None] | None = None) -> None:
         self.store = store
+        self._begun: dict[Any, datetime | None] = {} if begun is None else begun
         self.now: dict[str, Mode] = {mode.id: mode for mode in store.state.modes()}
 
     @cached_property
@@ -96,8 +100,11 @@ class Course:
 
     def began(self, ids: Iterable[str]) -> datetime | None:
         """When the first of these interactions happened, by the product's clock; None where the log has none."""
-        found = self.store.log.interactions(sorted(ids)[:_FOLLOWED])
-        return min((seen.at for seen in found.values()), default=None)
+        key = (self.store.tables.generation, frozenset(ids))
+        if key not in self._begun:
+            found = self.store.log.interactions(sorted(key[1])[:_FOLLOWED])
+            self._begun[key] = min((seen.at for seen in found.values()), default=None)
+        return self._begun[key]
 
     @cached_property
     def lives(self) -> tuple[tuple[Repair, ...], dict[str, datetime]]:
@@ -134,12 +141,12 @@ class Course:
         return self.now[mode.id].name if mode.id in self.now else mode.name
 
 
-def failure_history(store: Store) -> FailureHistory:
+def failure_history(store: Store, begun: dict[Any, datetime | None] | None = None) -> FailureHistory:
     """Failure modes open, fixed and reopened at the end of each spin, every fix, and how long a fix takes.
 
     Modes that still fail count with the time they have lived up to the end of the last spin.
     """
-    course = Course(store)
+    course = Course(store, begun)
     repairs, alive = course.lives
     last = max((turned.at for turned in course.turns if turned.at), default=None)
     ages = [max(0.0, (last - since).total_seconds() / 86_400) for since in alive.values()] if last else []

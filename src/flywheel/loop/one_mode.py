@@ -36,17 +36,18 @@ _VERSIONS = 12
 
 
 def mode_story(
-    shop: Workshop, id: str, volumes: Mapping[datetime, int], kept: dict[Any, tuple[Concentration, ...]] | None = None
-) -> ModeStory:
+    shop: Workshop, id: str, volumes: Mapping[datetime, int], kept: dict[Any, tuple[Concentration, ...]] | None = None,
+    begun: dict[Any, datetime | None] | None = None,
+) -> ModeStory:  # fmt: skip
     """Everything about one mode; `volumes` are the interactions of each day, for what share of them it is.
 
-    `kept` remembers the slices of windows that were looked at: a spin's window does not change any more.
+    `kept` remembers the slices of windows that were looked at, `begun` when modes began: neither changes any more.
 
     O(spins × modes + failures of the mode), one query a column of the window it was last seen in, and a replay of its
     labelled cases by the versions that have not answered them yet.
     """
     store = shop.store
-    course = Course(store)
+    course = Course(store, begun)
     mode = course.now.get(id)
     if mode is None:
         raise NotFound(f"there is no failure mode {id!r}. It may have been merged; `flywheel modes` lists them")

@@ -230,15 +230,14 @@ def _quantiles(place: Any, bins: Any, counts: Any, n: int) -> list[list[float | 
     """Median and 95th percentile of each period, in milliseconds; None where nothing was timed."""
     order = np.lexsort((bins, place))
     place, bins, counts = place[order], bins[order], counts[order]
-    out: list[list[float | None]] = [[None] * n, [None] * n]
     edges = np.searchsorted(place, np.arange(n + 1))
-    for k in range(n):
-        a, b = edges[k], edges[k + 1]
-        reached = np.cumsum(counts[a:b])
-        if a == b or not reached[-1]:
-            continue
-        for level, answers in zip((0.5, 0.95), out, strict=True):
-            at = a + int(np.searchsorted(reached, level * reached[-1]))
-            upper = math.exp(float(bins[at]) * GROWTH)
-            answers[k] = 2 * upper / (1 + math.exp(GROWTH))
+    reached = np.concatenate([[0], np.cumsum(counts)])
+    begun, timed = reached[edges[:-1]], np.diff(reached[edges])
+    known = np.flatnonzero(timed)
+    out: list[list[float | None]] = [[None] * n, [None] * n]
+    for level, answers in zip((0.5, 0.95), out, strict=True):
+        wanted = begun[known] + np.ceil(level * timed[known]).astype(np.int64)  # whole, so that sums stay exact
+        at = np.searchsorted(reached[1:], wanted)
+        for k, place_of in zip(known.tolist(), bins[at].tolist(), strict=True):
+            answers[k] = 2 * math.exp(float(place_of) * GROWTH) / (1 + math.exp(GROWTH))
     return out

@@ -109,6 +109,8 @@ def feelings(cut: Seen, every: str, keys: tuple[str, ...]) -> dict[tuple[Any, ..
         return {}
     names = dict.fromkeys(("id", "at", *keys[1:]))
     said = f.filter((f.kind == "comment") & f.text.notnull()).select("interaction_id", comment=f.text)
+    if not said.limit(1).to_pyarrow().num_rows:  # cheaper than to find out by joining all traffic
+        return {}
     joined = cut.interactions.select(*names).inner_join(said, [("id", "interaction_id")])
     counts = joined.group_by([joined["at"].truncate(EVERY[every]).name("at"), *keys[1:], "comment"])
     rows = counts.aggregate(n=joined.count()).to_pyarrow()

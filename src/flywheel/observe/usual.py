@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,18 +68,18 @@ def usual(rows: Iterable[Mapping[str, Any]], name: str, *, last: int = 168, zone
     days, hours, weekdays = seen.day, seen.hour, seen.weekday
     found = []
     for place in range(max(0, seen.values.size - last), seen.values.size):
-        past = np.arange(place)
-        same = (hours[past] == hours[place]) & (days[past] >= days[place] - _PAST_DAYS)
+        since = int(np.searchsorted(days, days[place] - _PAST_DAYS))
+        same = hours[since:place] == hours[place]
         if days[place] - days[0] >= _WEEKS:
-            same &= weekdays[past] == weekdays[place]
-        before = seen.values[past[same]]
+            same &= weekdays[since:place] == weekdays[place]
+        before = seen.values[since:place][same]
         low = high = None
         if before.size >= _FEWEST:
             centre, spread = biweight(before)
             if measure(name).unit == "%":
-                spread = max(spread, _chance(before, seen.volume[past[same]], float(seen.volume[place])))
+                spread = max(spread, _chance(before, seen.volume[since:place][same], float(seen.volume[place])))
             few = 1 + _FEW / before.size
-            wide = float(stats.t.ppf(0.975, before.size - 1)) * spread * float(np.sqrt(1 + 1 / before.size)) * few
+            wide = _students(before.size - 1) * spread * float(np.sqrt(1 + 1 / before.size)) * few
             low, high = centre - wide, centre + wide
             if name != "sentiment":
                 low = max(0.0, low)
@@ -86,6 +87,12 @@ def usual(rows: Iterable[Mapping[str, Any]], name: str, *, last: int = 168, zone
                 high = min(1.0, high)
         found.append(Usual(seen.at[place], float(seen.values[place]), int(seen.volume[place]), low, high))
     return found
+
+
+@lru_cache(1024)
+def _students(freedom: int) -> float:
+    """The 97.5 % point of Student's t: the same few are wanted over and over."""
+    return float(stats.t.ppf(0.975, freedom))
 
 
 def _chance(shares: Any, volumes: Any, n: float) -> float:

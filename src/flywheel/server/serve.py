@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flywheel.errors import InvalidConfig, MissingExtra, NotFound
 from flywheel.server.access import is_loopback
 from flywheel.server.app import make_app
+from flywheel.server.warming import warm
 from flywheel.server.watching import Lines
 
 if TYPE_CHECKING:
@@ -78,22 +79,25 @@ def serve(
             timeout_graceful_shutdown=_GRACE,
         )
         server = uvicorn.Server(config)
-        if started is not None:
-            _tell(server, started, wheels)
+        _once_it_listens(server, started, wheels)
         server.run()
 
 
-def _tell(server: object, started: Callable[[str, dict[str, Flywheel]], None], wheels: dict[str, Flywheel]) -> None:
+def _once_it_listens(
+    server: object, started: Callable[[str, dict[str, Flywheel]], None] | None, wheels: dict[str, Flywheel]
+) -> None:
     startup = server.startup  # type: ignore[attr-defined]
 
-    async def and_tell(sockets: object = None) -> None:
+    async def and_go_on(sockets: object = None) -> None:
         await startup(sockets=sockets)
         listening = [s for bound in server.servers for s in bound.sockets]  # type: ignore[attr-defined]
         if listening:
             host, port = listening[0].getsockname()[:2]
-            started(f"http://{f'[{host}]' if ':' in host else host}:{port}", wheels)
+            if started is not None:
+                started(f"http://{f'[{host}]' if ':' in host else host}:{port}", wheels)
+            warm()
 
-    server.startup = and_tell  # type: ignore[attr-defined]
+    server.startup = and_go_on  # type: ignore[attr-defined]
 
 
 def _log_lines() -> None:

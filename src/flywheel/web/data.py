@@ -9,7 +9,7 @@ from nicegui import ui
 from starlette.responses import Response, StreamingResponse
 
 from flywheel.errors import FlywheelError
-from flywheel.web import frame, marks
+from flywheel.web import charts, frame, marks
 from flywheel.web.drawing import drawn_small, plain
 from flywheel.web.later import later
 
@@ -231,7 +231,7 @@ def _balance(one: Any) -> None:
             marks.say("No example and no interaction says it.", "p")
             return
         names = [plain(part.value) for part in one.parts]
-        marks.chart(_two(names, one.parts), _gap(one)).style(f"height:{max(7, 2.1 * len(names) + 3):.0f}rem")
+        charts.chart(_two(names, one.parts), _gap(one), tall=round(max(7, 2.1 * len(names) + 3)))
         rows = [
             (name, marks.number(part.examples), marks.percent(part.share), marks.number(part.traffic),
              marks.percent(part.traffic_share), marks.number(part.failures))
@@ -255,25 +255,11 @@ def _gap(one: Any) -> str:
 
 def _two(names: list[str], parts: Any) -> dict[str, Any]:
     """Lying bars, two a value: its share of the dataset and of the traffic."""
-    grey, axis = "#8a919b", {"axisLabel": {"color": "#8a919b"}, "axisLine": {"lineStyle": {"color": "#8a919b"}}}
-    shares = [("Dataset", marks.NEUTRAL, [part.share for part in parts])]
-    shares.append(("Traffic", grey, [part.traffic_share for part in parts]))
-    return {
-        "animation": False,
-        "grid": {"left": 8, "right": 24, "top": 30, "bottom": 4, "containLabel": True},
-        "legend": {"top": 0, "left": 0, "textStyle": {"color": grey}, "itemWidth": 12, "itemHeight": 8},
-        "tooltip": {"trigger": "axis", "renderMode": "richText"},
-        "xAxis": {"type": "value", "name": "%", "splitLine": {"lineStyle": {"color": "rgba(138,145,155,0.2)"}}, **axis},
-        "yAxis": {
-            "type": "category", "inverse": True, "data": names, **axis,
-            "axisLabel": {"color": grey, "width": 110, "overflow": "truncate"},
-        },
-        "series": [
-            {"type": "bar", "name": name, "color": colour, "barMaxWidth": 11,
-             "data": [round(100 * share, 2) for share in values]}
-            for name, colour, values in shares
-        ],
-    }  # fmt: skip
+    shares = (
+        ("Dataset", marks.NEUTRAL, [round(100 * part.share, 2) for part in parts]),
+        ("Traffic", marks.GREY, [round(100 * part.traffic_share, 2) for part in parts]),
+    )
+    return charts.lying(names, shares, unit="%")
 
 
 def _notes(notes: dict[str, Any]) -> None:

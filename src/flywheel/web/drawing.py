@@ -15,7 +15,7 @@ from typing import Any
 from nicegui import ui
 from nicegui.element import Element
 
-from flywheel.web import marks, pictures
+from flywheel.web import charts, marks, pictures
 
 __all__ = ["drawn", "drawn_small", "glimpse", "plain"]
 
@@ -48,17 +48,13 @@ def drawn_small(value: Any) -> None:
     marks.say(plain(said if isinstance(said, str) else _json(said, None))[:_LINE], "div", "fw-text")
 
 
-def glimpse(value: Any, to: str | None = None, most: int = 90) -> Callable[[], None]:
-    """What fills a table's cell with a value, for `marks.table`: a small picture or its first `most` signs; `to` is
-    where it leads."""
+def glimpse(value: Any, to: str | None = None, most: int = 90) -> Any:
+    """A value as a cell of `marks.table`: a small picture or its first `most` signs; `to` is where it leads."""
+    picture = pictures.of_text(value) if isinstance(value, str) else pictures.of_numbers(value)
+    if picture is None:
+        return marks.styled(plain(marks.brief(value, most) or "(empty)"), "fw-lead", to or "")
 
     def fill() -> None:
-        picture = pictures.of_text(value) if isinstance(value, str) else pictures.of_numbers(value)
-        if picture is None:
-            words = plain(marks.brief(value, most) or "(empty)")
-            shown = marks.link(words, to) if to else marks.say(words)
-            shown.style("display:block;min-width:8rem")
-            return
         with ui.element("a" if to else "span") as outer:
             if to:
                 outer._props["href"] = to
@@ -260,7 +256,7 @@ def _vector(value: Sequence[Any]) -> None:
         said += f" {len(numbers) - len(known):,} are no finite number."
     if len(numbers) > _BARS:
         said += f" The first {_BARS:,} are drawn."
-    marks.chart(marks.bars(range(min(len(numbers), _BARS)), numbers[:_BARS], name="value"), said)
+    charts.chart(charts.bars(range(min(len(numbers), _BARS)), numbers[:_BARS], name="value"), said)
     with _unfolding("The numbers"):
         _folded(", ".join(_scalar(one) for one in value[:_BARS]), code=True)
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from nicegui import ui
 
 from flywheel.page.findings import SECTIONS, sentence
-from flywheel.web import frame, marks
+from flywheel.web import charts, frame, marks
 from flywheel.web.slices import has_page, slice_path
 
 __all__ = ["add"]
@@ -91,23 +91,20 @@ def _metric(name: str, hours: list[Any]) -> None:
     banded = [one for one in hours if one.low is not None]
     outside = [one for one in banded if one.outside]
     last = hours[-1]
-    said = f"{times * last.value:,.3g}{f' {unit}' if unit else ''}"
+    value = times * last.value
+    said = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    said += f" {unit}" if unit else ""
     says = f"{said} in the last hour, {last.at:%Y-%m-%d %H:%M} UTC, n = {last.n:,}."
     if banded:
         says += f" {len(outside)} of {len(banded)} hours lie outside their band."
     marks.say(words, "h3")
-    options = marks.line(
+    options = charts.line(
         [f"{one.at:%m-%d %H:%M}" for one in hours], scaled([one.value for one in hours]), unit=unit, name=words,
         low=scaled([one.low for one in hours]) if banded else None,
         high=scaled([one.high for one in hours]) if banded else None,
+        spots=[place for place, one in enumerate(hours) if one.outside][-40:],
     )  # fmt: skip
-    options["series"][0]["symbolSize"] = 3
-    if outside:
-        spots = [{"coord": [f"{one.at:%m-%d %H:%M}", round(times * one.value, 3)]} for one in outside[-40:]]
-        options["series"][0]["markPoint"] = {
-            "symbol": "circle", "symbolSize": 8, "itemStyle": {"color": marks.WARN}, "data": spots, "silent": True,
-        }  # fmt: skip
-    marks.chart(options, says, tall=10)._props["aria-label"] = f"{words}: {says}"
+    charts.chart(options, says, tall=10)._props["aria-label"] = f"{words}: {says}"
 
 
 def _section(view: frame.View, name: str, about: str, here: list[Any]) -> None:
@@ -151,7 +148,7 @@ def _finding(view: frame.View, seen: Any) -> None:
             with ui.element("div"):
                 kind, count = (seen.chart or {}).get("kind"), len(seen.chart["x"])
                 tall = min(16.0, 3.0 + 1.9 * count) if kind == "interval" else 10.0
-                marks.chart(options, _shows(seen), tall)
+                charts.chart(options, _shows(seen), tall)
         with ui.element("div"):
             if options is not None:
                 marks.say(_shows(seen), "p", "fw-dim fw-small")
@@ -192,25 +189,21 @@ def _options(seen: Any) -> dict[str, Any] | None:
         return None
     kind, names = chart.get("kind"), [_name(one) for one in x]
     if kind == "bars":
-        options = marks.bars(names, y, name="now", colour=colour)
         before = list(chart.get("reference") or ())[: len(x)]
-        if len(before) == len(x):
-            options["series"].append({"type": "bar", "name": "before", "data": before, "color": marks.GREY})
-            options["legend"] = marks.LEGEND
-        return options
+        return charts.bars(names, y, name="now", colour=colour, before=before if len(before) == len(x) else None)
     low, high = list(chart.get("low") or ())[: len(x)], list(chart.get("high") or ())[: len(x)]
     whole = len(low) == len(high) == len(x)
     mark = chart.get("mark")
     if kind == "interval":
         nothing = [None] * len(x)
         held = mark[0] if isinstance(mark, list) and mark and isinstance(mark[0], int | float) else _zero([*low, *high])
-        return marks.whiskers(
+        return charts.whiskers(
             names, y, low if whole else nothing, high if whole else nothing, marked=held, colour=colour
         )
     if kind != "line":
         return None
     marked = [(names[x.index(one)], "") for one in (mark if isinstance(mark, list | tuple) else [mark]) if one in x]
-    return marks.line(names, y, low=low if whole else None, high=high if whole else None, marked=marked, name="now",
+    return charts.line(names, y, low=low if whole else None, high=high if whole else None, marked=marked, name="now",
                       colour=colour)  # fmt: skip
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from nicegui import ui
 
 from flywheel.records import FailureHistory, Repair
-from flywheel.web import frame, marks
+from flywheel.web import charts, frame, marks
 from flywheel.web.circle import loop_picture
-from flywheel.web.intervals import intervals
 
 __all__ = ["add"]
 
@@ -103,13 +101,9 @@ def _waits(view: frame.View, standing: dict[str, Any]) -> None:
         marks.table("What waits for you", ("What", "Which"), rows)
 
 
-def _kind(kind: str) -> Callable[[], None]:
-    """Fills a cell with what it is that waits, in its colour."""
-
-    def fill() -> None:
-        marks.badge(_WAITS.get(kind, kind)).set_text(kind)
-
-    return fill
+def _kind(kind: str) -> dict[str, str]:
+    """A cell with what it is that waits, in its colour."""
+    return marks.stamp(_WAITS.get(kind, kind), kind)
 
 
 def _where(view: frame.View, one: dict[str, Any]) -> str | None:
@@ -137,7 +131,7 @@ def _accuracy(spins: list[dict[str, Any]], released: dict[str, datetime]) -> Non
             return
         shares = {key: [round(100 * after[key], 1) for _, after in told] for key in ("estimate", "low", "high")}
         marked = [(f"spin {spin['number']}", spin["candidate"]) for spin, _ in told if spin["candidate"] in released]
-        options = marks.line(
+        options = charts.line(
             [f"spin {spin['number']}" for spin, _ in told], shares["estimate"], low=shares["low"],
             high=shares["high"], unit="%", name="accuracy", marked=marked,
         )  # fmt: skip
@@ -145,7 +139,7 @@ def _accuracy(spins: list[dict[str, Any]], released: dict[str, datetime]) -> Non
         says = (
             f"Right answers after each spin, by audit labels, with 95 % intervals; now {marks.interval(told[-1][1])}."
         )
-        marks.chart(options, says + ships)
+        charts.chart(options, says + ships)
 
 
 def _uplift(view: frame.View, spins: list[dict[str, Any]]) -> None:
@@ -155,8 +149,8 @@ def _uplift(view: frame.View, spins: list[dict[str, Any]]) -> None:
             marks.empty("No spin has been measured yet: that takes labels.")
             return
         gains = [[round(100 * receipt["uplift"][key], 1) for key in ("low", "estimate", "high")] for _, receipt in told]
-        options = intervals([f"spin {spin['number']}" for spin, _ in told], gains, unit="points", name="uplift")
-        marks.chart(options, "Uplift against the model before, on the same interactions, with 95 % intervals.")
+        options = charts.intervals([f"spin {spin['number']}" for spin, _ in told], gains, unit="points", name="uplift")
+        charts.chart(options, "Uplift against the model before, on the same interactions, with 95 % intervals.")
         rows: list[tuple[Any, ...]] = [
             ((spin["number"], view.path("/spins", spin["number"])), receipt["decision"],
              marks.interval(receipt["uplift"], points=True), marks.number(receipt["labels"]))
@@ -185,20 +179,12 @@ def _failures(told: FailureHistory) -> None:
         if not spins:
             marks.empty("No spin has looked for failures yet.")
             return
-        options = marks.bars([f"spin {one.spin}" for one in spins], [])
-        options["series"] = [
-            {"type": "bar", "stack": "modes", "name": state, "color": colour, "barMaxWidth": 28,
-             "data": [one.modes[state] for one in spins]}
-            for state, colour in _STATES.items()
-        ]  # fmt: skip
-        options["legend"] = {"bottom": 0, "icon": "rect", "textStyle": {"color": "#8a919b"}}
-        options["grid"]["bottom"] = 30
-        options["aria"] = {"enabled": True, "decal": {"show": True}}
+        parts = [(state, colour, [one.modes[state] for one in spins]) for state, colour in _STATES.items()]
         last = spins[-1]
         failing = sum(last.failures[state] for state in _STATES if state != "fixed")
         came = sum(one.reopened for one in told.spins)
-        marks.chart(
-            options,
+        charts.chart(
+            charts.stacked([f"spin {one.spin}" for one in spins], parts),
             f"Modes by state after each spin. After the last, {sum(last.modes.values()) - last.modes['fixed']} still "
             f"fail (about {failing:,.0f} failures in its window) and {last.modes['fixed']} are fixed; over all spins "
             f"{sum(one.fixed for one in told.spins)} were fixed and {came} came back.",
@@ -227,7 +213,7 @@ def _time_to_fix(view: frame.View, told: FailureHistory) -> None:
             (
                 (one.name, view.path("/modes", one.mode)),
                 one.version,
-                (lambda at=one.at: marks.say(marks.when(at)[:10]).style("white-space:nowrap")),
+                marks.styled(marks.when(one.at)[:10], "fw-one"),
                 _days(one.days),
             )
             for one in newest
@@ -240,10 +226,10 @@ def _traffic(days: list[dict[str, Any]]) -> None:
         if not days:
             marks.empty("No interaction yet.")
             return
-        options = marks.bars(
+        options = charts.bars(
             [f"{day['at']:%m-%d}" for day in days], [int(day["volume"]) for day in days], name="interactions"
         )
-        marks.chart(options, f"Interactions a day; {days[-1]['volume']:,} on the last day, {days[-1]['at']:%Y-%m-%d}.")
+        charts.chart(options, f"Interactions a day; {days[-1]['volume']:,} on the last day, {days[-1]['at']:%Y-%m-%d}.")
 
 
 def _modes(view: frame.View, modes: list[dict[str, Any]]) -> None:
@@ -253,7 +239,7 @@ def _modes(view: frame.View, modes: list[dict[str, Any]]) -> None:
     says = ", ".join(f"{count} {state}" for state, count in sorted(counted.items()))
     with marks.block("Failure modes", f"The riskiest first: {says}." if modes else "None known yet."):
         rows = [
-            ((mode["name"], view.path("/modes", mode["id"])), lambda state=mode["state"]: marks.badge(state),
+            ((mode["name"], view.path("/modes", mode["id"])), marks.stamp(mode["state"]),
              marks.number(mode["count"], 1))
             for mode in modes[:8]
         ]  # fmt: skip

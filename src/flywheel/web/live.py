@@ -12,7 +12,7 @@ from urllib.parse import quote
 from nicegui import ui
 from nicegui.element import Element
 
-from flywheel.web import frame, marks
+from flywheel.web import charts, frame, marks
 from flywheel.web.following import ROWS, Stream, Wanted, follower
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ class _Page:
         with ui.element("div").classes("fw-live").style("width: 100%"):
             self._form(self._versions())
             self._state()
-            self.chart = ui.echart(self._options()).style("height: 120px; width: 100%")
-            self.chart.props('role="img" aria-label="Counts by minute, failures and others"')
+            marks.say("A minute, UTC", "p", "fw-small fw-dim").style("margin:0")
+            self.chart = charts.Chart(self._options(), "Counts by minute, failures and others").style("height:120px")
             self.rows = _Rows(self.stream.rows, f"{self.view.base}/interactions/", self._nothing())
         self._say()
         self.ready = True
@@ -132,8 +132,7 @@ class _Page:
     def count(self) -> None:
         """Draw the counts as they are now."""
         if self.ready:
-            drawn = self._options()
-            self.chart.run_chart_method("setOption", {"xAxis": drawn["xAxis"], "series": drawn["series"]})
+            self.chart.draw(self._options())
             self._say()
 
     def _versions(self) -> list[str]:
@@ -200,37 +199,13 @@ class _Page:
         counts = self.stream.counts
         newest = max(counts, default=None)
         minutes = [newest - timedelta(minutes=k) for k in reversed(range(_MINUTES))] if newest else []
-        kinds = [(0, "failures", "#D55E00")]
+        kinds = [(0, "failures", marks.BAD)]
         if not self.wanted.failures:
-            kinds.append((1, "others", "#56B4E9"))
-        return {
-            "animation": False,
-            "grid": {"left": 44, "right": 8, "top": 22, "bottom": 22},
-            "tooltip": {"trigger": "axis"},
-            "title": {
-                "text": "A minute, UTC",
-                "left": 0,
-                "top": 0,
-                "textStyle": {"fontSize": 11, "fontWeight": "normal", "color": "#8a8f98"},
-            },
-            "xAxis": {"type": "category", "data": [f"{minute:%H:%M}" for minute in minutes]},
-            "yAxis": {
-                "type": "value",
-                "minInterval": 1,
-                "splitNumber": 2,
-                "splitLine": {"lineStyle": {"opacity": 0.2}},
-            },
-            "series": [
-                {
-                    "name": name,
-                    "type": "bar",
-                    "stack": "all",
-                    "itemStyle": {"color": colour},
-                    "data": [counts.get(minute, (0, 0))[place] for minute in minutes],
-                }
-                for place, name, colour in kinds
-            ],
-        }
+            kinds.append((1, "others", marks.BAND))
+        parts = [
+            (name, colour, [counts.get(minute, (0, 0))[place] for minute in minutes]) for place, name, colour in kinds
+        ]
+        return charts.stacked([f"{minute:%H:%M}" for minute in minutes], parts, legend=False) | {"few": 2}
 
 
 def _row(names: dict[str, str], one: Arrival) -> dict[str, Any]:

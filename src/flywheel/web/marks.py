@@ -1,4 +1,4 @@
-"""The visual language: what numbers, times, states, tables and charts look like, always the same.
+"""The visual language: what numbers, times, states and tables look like, always the same.
 
 Logged text goes through `text`, `code`, `table` or `link` only: it is shown as text, whatever it contains.
 """
@@ -15,17 +15,15 @@ from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
 __all__ = [
-    "BAD", "BAND", "GOOD", "GREY", "LEGEND", "NEUTRAL", "NEW", "WARN", "Text", "ago", "badge", "bars", "block", "brief",
-    "button", "chart", "code", "empty", "error", "figure", "interval", "line", "link", "meter", "number", "percent",
-    "reading", "table", "say", "when", "whiskers",
+    "BAD", "BAND", "GOOD", "GREY", "NEUTRAL", "NEW", "WARN", "Table", "Text", "ago", "badge", "block", "brief",
+    "button", "code", "empty", "error", "figure", "interval", "link", "meter", "number", "percent", "reading", "say",
+    "stamp", "styled", "table", "when",
 ]  # fmt: skip
 
 NEUTRAL, GOOD, BAD, WARN, NEW, BAND = "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#56B4E9"
 """Okabe and Ito's colours: what is measured, better, worse, waiting, new, and the interval around it."""
 GREY = "#7d8590"
-"""What is before, elsewhere, or an axis."""
-LEGEND = {"top": 0, "right": 8, "itemWidth": 12, "itemHeight": 8, "textStyle": {"color": GREY, "fontSize": 11}}
-"""Where a chart draws two things."""
+"""What is before, or elsewhere."""
 _STATES = {
     "good": ("fixed", "promote", "pass", "done", "champion", "ok", "labelled", "closed"),
     "bad": ("reopened", "reject", "fail", "alarm", "error"),
@@ -118,8 +116,12 @@ def ago(at: datetime | None, now: datetime | None = None) -> str:
 
 def badge(state: str) -> Text:
     """A state in its colour; the word says it too."""
+    return say(state, classes=_badge(state))
+
+
+def _badge(state: str) -> str:
     kind = next((kind for kind, states in _STATES.items() if state in states), "")
-    return say(state, classes=f"fw-badge {f'fw-{kind}' if kind else 'fw-dim'}")
+    return f"fw-badge {f'fw-{kind}' if kind else 'fw-dim'}"
 
 
 def meter(share: float, says: str) -> Element:
@@ -189,134 +191,55 @@ def button(words: str, act: Callable[..., Any], *, main: bool = False, says: str
     return found
 
 
-def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[int] = ()) -> Element:
-    """A dense table. A cell is words, `(words, href)` for a link, or a function that fills the cell.
+class Table(Element, component="table.js"):
+    """A table as one element that the browser lays out: a page of hundreds of cells opens in a fraction of the time."""
+
+    def __init__(
+        self, caption: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[int]
+    ) -> None:
+        super().__init__()
+        wide = len(heads) > (4 if len(numbers) >= 3 else 3)
+        self.heads = [str(head) for head in heads]
+        self.rows = [[_cell(cell) for cell in row] for row in rows]
+        """What is in each cell: words, words with their look and where they lead, or None where a function fills it."""
+        self._props.update({
+            "caption": caption, "wide": wide, "rows": self.rows, "tabindex": 0, "role": "region", "aria-label": caption,
+            "heads": [{"t": head, "k": "num" if place in numbers else ""} for place, head in enumerate(self.heads)],
+        })  # fmt: skip
+        self._classes.extend(["fw-scroll", "fw-wide"] if wide else ["fw-scroll"])
+        for n, row in enumerate(rows):
+            for place, cell in enumerate(row):
+                if callable(cell):
+                    with self.add_slot(f"{n}-{place}"):
+                        cell()
+
+
+def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Sequence[int] = ()) -> Table:
+    """A dense table. A cell is words, `(words, href)` for a link, what `styled` or `stamp` make, or a function that
+    fills the cell.
 
     `numbers` are the columns that stand to the right. On a narrow screen each row of a table with more than three
     columns (four, where three hold numbers) becomes a list of its cells with their names.
     """
-    wide = len(heads) > (4 if len(numbers) >= 3 else 3)
-    with ui.element("div").classes(f"fw-scroll{' fw-wide' if wide else ''}").props("tabindex=0 role=region") as outer:
-        outer._props["aria-label"] = caption
-        with _part("table", "table").classes("fw-table") as found:
-            found._props["aria-label"] = caption
-            with _part("thead", "rowgroup"), _part("tr", "row"):
-                for place, head in enumerate(heads):
-                    say(head, "th", "num" if place in numbers else "")._props.update(
-                        {"scope": "col", "role": "columnheader"}
-                    )
-            with _part("tbody", "rowgroup"):
-                for row in rows:
-                    with _part("tr", "row"):
-                        for place, cell in enumerate(row):
-                            _cell(cell, "num" if place in numbers else "", heads[place] if wide else "")
-    return outer
+    return Table(caption, heads, rows, numbers)
 
 
-def _part(tag: str, role: str) -> Element:
-    """A part of a table that stays one for a screen reader, also where the style lays it out as a list."""
-    found = ui.element(tag)
-    found._props["role"] = role
-    return found
+def styled(words: Any, classes: str, to: str = "") -> dict[str, str]:
+    """A table's cell: words in these classes, leading somewhere if `to` is given."""
+    return {"t": str(words), "k": classes, **({"to": to} if to else {})}
 
 
-def _cell(cell: Any, classes: str, head: str) -> None:
-    with _part("td", "cell").classes(f"{classes} none" if cell is None or cell == "–" else classes) as found:
-        if head:
-            found._props["data-head"] = head
-        if callable(cell):
-            cell()
-        elif isinstance(cell, tuple):
-            link(str(cell[0]), str(cell[1]))
-        else:
-            say("–" if cell is None else cell)
+def stamp(state: str, words: str = "") -> dict[str, str]:
+    """A table's cell: a state in its colour, or other words in the colour of that state."""
+    return styled(words or state, _badge(state))
 
 
-def chart(options: dict[str, Any], says: str, tall: float = 15.0) -> Element:
-    """Draw a chart, `tall` lines high; `says` is the sentence that tells what it shows, also to a screen reader."""
-    say(says, "p", "fw-says")
-    found = ui.echart(options).classes("fw-chart").style(f"height:{tall:g}rem")
-    found._props.update({"role": "img", "aria-label": says})
-    return found
-
-
-def line(
-    x: Sequence[Any], y: Sequence[float | None], *, low: Sequence[float | None] | None = None,
-    high: Sequence[float | None] | None = None, marked: Sequence[tuple[Any, str]] = (), unit: str = "", name: str = "",
-    colour: str = NEUTRAL,
-) -> dict[str, Any]:  # fmt: skip
-    """Options of a line over `x`, with its interval as a band and moments marked."""
-    series: list[dict[str, Any]] = [
-        {"type": "line", "name": name, "data": list(y), "symbolSize": 5, "color": colour, "lineStyle": {"width": 2}}
-    ]
-    if marked:
-        lines = [{"xAxis": at, "label": {"formatter": words, "color": GREY, "fontSize": 11}} for at, words in marked]
-        series[0]["markLine"] = {"symbol": "none", "silent": True, "data": lines, "lineStyle": {"color": GREY}}
-    if low is not None and high is not None:
-        wide = [None if a is None or b is None else b - a for a, b in zip(low, high, strict=True)]
-        quiet = {"type": "line", "symbol": "none", "lineStyle": {"opacity": 0}, "stack": "band", "silent": True,
-                 "stackStrategy": "all", "tooltip": {"show": False}}  # fmt: skip
-        series += [
-            {**quiet, "data": list(low), "name": "low"},
-            {**quiet, "data": wide, "name": "interval", "areaStyle": {"color": BAND, "opacity": 0.25}},
-        ]
-    options = _options(x, series, unit)
-    if unit == "%" and 75 < max((one for one in (*y, *(high or ())) if one is not None), default=0) <= 100:
-        options["yAxis"]["max"] = 100  # a share goes no further
-    return options
-
-
-def bars(
-    x: Sequence[Any], y: Sequence[float | None], *, unit: str = "", name: str = "", colour: str = NEUTRAL
-) -> dict[str, Any]:
-    """Options of bars over `x`."""
-    return _options(x, [{"type": "bar", "name": name, "data": list(y), "color": colour, "barMaxWidth": 28}], unit)
-
-
-def whiskers(
-    names: Sequence[Any], y: Sequence[float | None], low: Sequence[float | None], high: Sequence[float | None], *,
-    unit: str = "", marked: float | None = None, colour: str = NEUTRAL,
-) -> dict[str, Any]:  # fmt: skip
-    """Options of estimates with their intervals, one below the other: a point, and whiskers to its ends.
-
-    `marked` is a value to hold them against, such as 0 where nothing differs.
-    """
-    known = [(place, v, a, b) for place, (v, a, b) in enumerate(zip(y, low, high, strict=True))
-             if v is not None and a is not None and b is not None]  # fmt: skip
-    points: dict[str, Any] = {
-        "type": "scatter", "name": "estimate", "symbolSize": 10, "color": colour, "z": 3,
-        "data": [[v, place] for place, v in enumerate(y) if v is not None],
-    }  # fmt: skip
-    if marked is not None:
-        points["markLine"] = {"symbol": "none", "silent": True, "label": {"show": False}, "data": [{"xAxis": marked}],
-                              "lineStyle": {"color": GREY, "type": "dashed"}}  # fmt: skip
-    spans: list[Any] = ["-"] * len(y)
-    for place, v, a, b in known:
-        spans[place] = [a, v, v, v, b]
-    ink = {"color": colour, "borderColor": colour, "borderWidth": 2}
-    box = {"type": "boxplot", "name": "interval", "data": spans, "boxWidth": [9, 9], "silent": True,
-           "tooltip": {"show": False}, "itemStyle": ink}  # fmt: skip
-    found = _options(names, [box, points], unit)
-    found["xAxis"], found["yAxis"] = found["yAxis"], found["xAxis"]
-    found["yAxis"]["inverse"] = True
-    found["xAxis"]["nameLocation"] = "end"
-    found["grid"] |= {"top": 8, "right": 36}
-    found["tooltip"]["trigger"] = "item"
-    return found
-
-
-def _options(x: Sequence[Any], series: list[dict[str, Any]], unit: str) -> dict[str, Any]:
-    axis = {"axisLabel": {"color": GREY}, "axisLine": {"lineStyle": {"color": GREY}}}
-    zero = any(one["type"] == "bar" for one in series)
-    return {
-        "animation": False, "grid": {"left": 8, "right": 16, "top": 28, "bottom": 4, "containLabel": True},
-        "tooltip": {"trigger": "axis", "renderMode": "richText"},
-        "xAxis": {"type": "category", "data": [str(one) for one in x], **axis},
-        "yAxis": {"type": "value", "scale": not zero, "name": unit,
-                  "nameTextStyle": {"color": GREY, "align": "left"}, "splitNumber": 4,
-                  "splitLine": {"lineStyle": {"color": "rgba(138,145,155,0.2)"}}, **axis},
-        "series": series,
-    }  # fmt: skip
+def _cell(cell: Any) -> str | dict[str, str] | None:
+    if callable(cell):
+        return None
+    if isinstance(cell, tuple):
+        return {"t": str(cell[0]), "to": str(cell[1])}
+    return cell if isinstance(cell, dict) else "–" if cell is None else str(cell)
 
 
 def _json(value: Any, indent: int | None = 2) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from nicegui import ui
 
 from flywheel.errors import FlywheelError
-from flywheel.web import frame, marks
+from flywheel.web import charts, frame, marks
 from flywheel.web.drawing import glimpse
-from flywheel.web.intervals import intervals
 
 __all__ = ["add"]
 
@@ -68,7 +66,9 @@ def _by_risk(view: frame.View, found: list[Any], wish: Any) -> None:
         rows = [
             (
                 (mode.name, view.path("/modes", mode.id)),
-                lambda mode=mode: _states(mode.state, wish is not None and wish.mode == mode.id),
+                (lambda mode=mode: _states(mode.state, True))
+                if wish is not None and wish.mode == mode.id
+                else marks.stamp(mode.state),
                 (lambda risk=mode.risk: _parts(risk)) if mode.risk else "–",
                 f"{'was ' if mode.state == 'fixed' else ''}{mode.count:,.1f} ({marks.percent(mode.share)})",
                 _week(mode.risk) if mode.count and mode.state != "fixed" else "–",
@@ -231,18 +231,11 @@ async def _examples(view: frame.View, mode: Any) -> None:
                 marks.brief(one.output, 60),
                 marks.brief(one.label, 60) if one.label is not None else None,
                 f"{one.probability:.0%}",
-                _wide(marks.brief("; ".join(sign.detail for sign in one.evidence[:3]), 120)),
+                marks.styled(marks.brief("; ".join(sign.detail for sign in one.evidence[:3]), 120), "fw-broad"),
             )
             for one in failures
         ]
         marks.table("Examples", ("Input", "Output", "Right", "P(failure)", "Evidence"), rows, numbers=(3,))
-
-
-def _wide(words: str) -> Callable[[], None]:
-    def fill() -> None:
-        marks.say(words).style("display:block;min-width:12rem")
-
-    return fill
 
 
 def _trend(story: Any) -> None:
@@ -252,7 +245,7 @@ def _trend(story: Any) -> None:
             marks.empty("No day on record: a spin puts failures into modes.")
             return
         shown = {day.at.date() for day in days}
-        options = marks.line(
+        options = charts.line(
             [f"{day.at:%m-%d}" for day in days],
             [round(day.failures.estimate, 1) for day in days],
             low=[round(day.failures.low, 1) for day in days],
@@ -263,7 +256,7 @@ def _trend(story: Any) -> None:
         )
         last = days[-1]
         share = f", {last.failures.estimate / last.volume:.1%} of {last.volume:,} interactions" if last.volume else ""
-        marks.chart(
+        charts.chart(
             options,
             f"Expected failures a day (UTC), with the 95 % interval of a count; {last.failures.estimate:,.1f} "
             f"({last.failures.low:,.1f} to {last.failures.high:,.1f}) on {last.at:%Y-%m-%d}{share}. Lines mark fixes.",
@@ -307,15 +300,15 @@ def _replays(story: Any) -> None:
             [round(100 * share, 1) for share in (one.share.low, one.share.estimate, one.share.high)]
             for one in story.replays
         ]
-        marks.chart(
-            intervals([one.version for one in story.replays], spans, unit="%", name="right"),
+        charts.chart(
+            charts.intervals([one.version for one in story.replays], spans, unit="%", name="right"),
             f"Share of the mode's labelled cases that each version gets right, on the same {story.replays[-1].n:,}; "
             "95 % intervals. What a version learnt from is answered by a twin that did not.",
         )
         rows = [
             (
                 one.version,
-                lambda role=one.role: marks.badge(role),
+                marks.stamp(one.role),
                 f"{one.right:,} of {one.n:,}",
                 marks.interval(one.share),
             )
@@ -335,7 +328,7 @@ def _fixes(view: frame.View, story: Any) -> None:
         rows = [
             (
                 (one.spin, view.path("/spins", one.spin)),
-                _day(one.at),
+                marks.styled(marks.when(one.at)[:10], "fw-one"),
                 lambda one=one: _change(one),
                 f"{one.labelled:,} of {one.asked:,}",
                 (f"{one.learnt:,} in {one.dataset[:8]}", view.path("/data", one.dataset)) if one.dataset else "–",
@@ -346,15 +339,6 @@ def _fixes(view: frame.View, story: Any) -> None:
         ]
         heads = ("Spin", "At", "State", "Labels", "Learnt from", "Candidate", "Outcome")
         marks.table("Fix history", heads, rows, numbers=(3,))
-
-
-def _day(at: Any) -> Callable[[], None]:
-    """Fills a cell with a day that is not broken over lines."""
-
-    def fill() -> None:
-        marks.say(marks.when(at)[:10]).style("white-space:nowrap")
-
-    return fill
 
 
 def _change(one: Any) -> None:

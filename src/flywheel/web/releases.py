@@ -77,7 +77,7 @@ def _asked(view: frame.View, name: str, says: str, verb: Callable[[], Any]) -> N
 
 def _history(view: frame.View, found: list[Any]) -> None:
     rows = [
-        (one.version, lambda one=one: marks.badge(one.role), marks.when(one.at),
+        (one.version, marks.stamp(one.role), marks.when(one.at),
          (f"Spin {one.spin}", view.path("/spins", one.spin)) if one.spin else "–", one.trainer or "–",
          (one.dataset[:12], view.path("/data", one.dataset)) if one.dataset else "–", one.replaced or "–")
         for one in reversed(found)

@@ -70,7 +70,7 @@ def _form(view: frame.View) -> None:
 
 def _row(view: frame.View, one: Any) -> list[Any]:
     cells: list[Any] = [
-        marks.brief(one.what, 300), marks.brief(one.expected or "–", 120), lambda: marks.badge(one.state),
+        marks.brief(one.what, 300), marks.brief(one.expected or "–", 120), marks.stamp(one.state),
         marks.when(one.at),
         (one.interaction_id, view.path("/interactions", one.interaction_id)) if one.interaction_id else "–",
         (one.mode, view.path("/modes", one.mode)) if one.mode else "–", _became(one),

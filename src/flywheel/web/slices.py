@@ -56,7 +56,7 @@ def _modes(view: frame.View, found: Any) -> None:
         rows = [
             (
                 (mode.name, view.path("/modes", mode.id)),
-                lambda mode=mode: marks.badge(mode.state),
+                marks.stamp(mode.state),
                 marks.number(count, 1),
                 marks.number(mode.count, 1),
                 mode.cause.kind,

@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import background_tasks, ui
 
 from flywheel.errors import FlywheelError, NotFound
-from flywheel.web import frame, marks
+from flywheel.web import charts, frame, marks
 from flywheel.web.drawing import glimpse
 
 __all__ = ["add"]
@@ -30,8 +30,8 @@ def add() -> None:
             marks.empty("No spin has run yet. Start one here, or with:", "flywheel spin")
             return
         rows = [
-            ((f"Spin {one.number}", view.path("/spins", one.number)), lambda one=one: marks.badge(one.state),
-             (lambda one=one: marks.badge(one.verdict.decision)) if one.verdict else "–",
+            ((f"Spin {one.number}", view.path("/spins", one.number)), marks.stamp(one.state),
+             marks.stamp(one.verdict.decision) if one.verdict else "–",
              f"{one.verdict.fixed} / {one.verdict.broke}" if one.verdict else "–",
              marks.interval(one.receipt.uplift, points=True) if one.receipt and one.receipt.uplift.n else "–",
              marks.number(one.labels), marks.when(one.started_at))
@@ -213,7 +213,7 @@ def _verdict(view: frame.View, spin: Any, examples: dict[str, Any]) -> None:
             marks.empty("There is no verdict yet: the gate speaks once a candidate was trained and replayed.")
         return
     with marks.block("Verdict", f"{verdict}.".capitalize()):
-        rows = [(one.name, lambda one=one: marks.badge(one.outcome), lambda one=one: _evidence(one))
+        rows = [(one.name, marks.stamp(one.outcome), lambda one=one: _evidence(one))
                 for one in verdict.checks]  # fmt: skip
         marks.table("Checks of the verdict", ("Check", "Outcome", "Evidence"), rows)
     with ui.element("div").classes("fw-grid"):
@@ -275,7 +275,7 @@ def _steps(spin: Any) -> None:
     with marks.block("Where the time went"):
         names, took = list(spin.seconds), [round(one, 2) for one in spin.seconds.values()]
         slowest = max(zip(took, names, strict=True))
-        marks.chart(
-            marks.bars(names, took, unit="s", name="time"),
+        charts.chart(
+            charts.bars(names, took, unit="s", name="time"),
             f"Seconds in each step: {sum(took):,.1f} in all, {slowest[0]:,.1f} of them in {slowest[1]}.", tall=12,
         )  # fmt: skip

@@ -79,7 +79,11 @@ font-size:.85rem}
 .fw-chat{display:flex;flex-direction:column;gap:.5rem}
 .fw-chat>div{border:1px solid var(--line);border-radius:8px;padding:.45rem .7rem;max-width:46rem}
 .fw-chat>.user{background:var(--hover);align-self:flex-end}
-.fw-chart{height:15rem;width:100%}
+.fw-chart{height:15rem;width:100%;position:relative}.fw-chart svg{display:block;overflow:visible}
+.fw-chart text{fill:var(--dim);font-size:11px}.fw-chart .axes line{stroke:var(--line)}
+.fw-chart .held{stroke:var(--dim);stroke-dasharray:4 3}
+.fw-told{position:absolute;pointer-events:none;background:var(--panel);border:1px solid var(--edge);border-radius:6px;
+padding:.25rem .6rem;font-size:.8rem;line-height:1.45;z-index:5;max-width:60%}
 """
 _TEXT = """
 .fw-text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext}
@@ -101,6 +105,7 @@ _TABLES = """
 .fw-table th{text-align:left;font-weight:550;color:var(--dim);font-size:.82rem;white-space:nowrap}
 .fw-table th,.fw-table td{padding:.35rem .75rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 .fw-table tr:last-child td{border-bottom:0}.fw-table td{max-width:34rem;overflow-wrap:break-word}
+.fw-lead{display:block;min-width:8rem}.fw-broad{display:block;min-width:12rem}.fw-one{white-space:nowrap}
 .fw-table .num{text-align:right;white-space:nowrap}.fw-table tbody tr:hover{background:var(--hover)}
 """
 _DOING = """
