@@ -13,7 +13,7 @@ ARGS ?=
 
 .PHONY: help demo test lint format types contracts slow browser screenshots fault kills coverage examples clean \
 	bench-demo bench-gate bench-spin bench-startup bench-live bench-redaction bench-ingest bench-proxy bench-recorder bench \
-	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-outside bench-random-part bench-text-learner bench-drift bench-web bench-observe bench-diagnose bench-flywheel
+	bench-alarms bench-nab bench-slices bench-streams bench-templates bench-sentiment bench-causes bench-label-errors bench-modes bench-discovery bench-augmentation bench-label-weights bench-outside bench-text-learner bench-drift bench-web bench-observe bench-diagnose bench-flywheel
 
 help: ## Show this help
 	@echo "Flywheel. make <target>, where <target> is one of:"
@@ -134,9 +134,6 @@ bench-label-weights: $(VENV)/dev.stamp ## Measure whether labels should weigh by
 
 bench-outside: $(VENV)/dev.stamp ## Measure whether Mahalanobis distance helps to tell what is out of scope (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/outside_distances.py $(ARGS)
-
-bench-random-part: $(VENV)/dev.stamp ## Measure what the random part of a label budget costs and measures, drawn evenly or by doubt (needs FLYWHEEL_DATA)
-	@$(BIN)/python bench/random_part.py $(ARGS)
 
 bench-discovery: $(VENV)/dev.stamp ## Measure how soon new classes are met, and what one decision for a group is worth (needs FLYWHEEL_DATA)
 	@$(BIN)/python bench/discovery.py $(ARGS)

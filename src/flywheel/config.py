@@ -103,8 +103,7 @@ class CurateSettings:
     """`[curate]`: what to label and what to learn from."""
 
     audit_share: float = 0.2
-    """Share of every label budget that is drawn at random from all traffic, doubtful answers with a greater chance;
-    never below 0.2."""
+    """Share of every label budget that is drawn uniformly at random; never below 0.2."""
     failure_share: float = 0.5
     """Failures make up at most this share of a dataset's weight."""
     propensity_clip: float = 0.0

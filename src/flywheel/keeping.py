@@ -64,6 +64,9 @@ class Keeping(Telling):
         """
         if dry_run:
             return self._erasure.plan(user)
+        from flywheel.curate.near import forget
+
+        forget()
         return self._erasure.run(
             user, by=by or "operator", at=at or _now(), models=models, progress=progress, on_step=on_step
         )

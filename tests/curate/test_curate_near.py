@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from flywheel.curate import group_near_duplicates
-from flywheel.curate.near import features, jaccard
+from flywheel.curate import group_near_duplicates, near
+from flywheel.curate.near import features, forget, jaccard
 
 JSON = st.recursive(
     st.none()
@@ -91,3 +91,15 @@ def test_cost_is_linear_even_when_most_inputs_are_alike():
 
     seconds(500)
     assert seconds(20_000) < 20 * max(seconds(2_000), 0.05)
+
+
+def test_whole_numbers_of_more_than_64_bits_are_grouped_like_any_other():
+    assert group_near_duplicates([{"id": 2**70}, {"id": 2**70}, {"word": "other"}]) == [0, 0, 2]
+
+
+def test_what_was_worked_out_is_remembered_in_bounds_and_can_be_forgotten():
+    forget()
+    group_near_duplicates(["where is my card", " ".join(f"word{k}" for k in range(5000))])
+    assert len(near._REMEMBERED) == 1  # the long one would fill the memory of a server
+    forget()
+    assert not near._REMEMBERED

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["features", "group_near_duplicates", "jaccard"]
+__all__ = ["features", "forget", "group_near_duplicates", "jaccard"]
 
 _PERMUTATIONS = 128
 _SHINGLE = 5
@@ -101,20 +101,33 @@ def features(value: Any) -> NDArray[np.uint32]:
 
 _Known = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 _REMEMBERED: dict[bytes, _Known] = {}
-_MOST = 20_000
-"""Of so many inputs features and signature are remembered, by a digest: examples come again each spin. 1 kB each."""
+_MOST = 10_000
+"""Of so many inputs features and signature are remembered, by a digest: examples come again each spin."""
+_LONG = 4096
+"""Features that take more bytes are not remembered, so that all take less than 50 MB."""
 
 
 def _looked_up(value: Any) -> _Known:
     """The features and the signature of an input."""
-    key = hashlib.blake2b(msgspec.msgpack.encode(value, enc_hook=repr), digest_size=16).digest()
+    try:
+        key = hashlib.blake2b(msgspec.msgpack.encode(value, enc_hook=repr), digest_size=16).digest()
+    except OverflowError:  # a whole number of more than 64 bits
+        own = features(value)
+        return own, _signature(own)
     found = _REMEMBERED.get(key)
     if found is None:
-        if len(_REMEMBERED) >= _MOST:
-            _REMEMBERED.clear()
         own = features(value)
-        found = _REMEMBERED[key] = (own, _signature(own))
+        found = own, _signature(own)
+        if own.nbytes <= _LONG:
+            if len(_REMEMBERED) >= _MOST:
+                _REMEMBERED.clear()
+            _REMEMBERED[key] = found
     return found
+
+
+def forget() -> None:
+    """Remember nothing of any input: what was worked out of somebody's words goes when they are erased."""
+    _REMEMBERED.clear()
 
 
 def _wide_features(numbers: list[float]) -> NDArray[np.uint32]:

@@ -2,9 +2,9 @@
 
 A selection is two samples of one window. The *targeted* one is drawn from the pool of likely failures: several
 strategies (see `strategies`) each say whom they would ask, and what their labels mended before says how much each may
-spend (see `split`). The *random part* is drawn from the whole window, doubtful answers with greater chances (see
-`audit`). Every interaction's probability of being asked about is known and recorded with it, so that anything may later
-be estimated by weighting with its inverse (Horvitz and Thompson 1952; Hájek 1971).
+spend (see `split`). The *audit* is a simple random sample of the whole window. Every interaction's probability of being
+asked about is known exactly before the draw and recorded with it, so that anything may later be estimated by weighting
+with its inverse (Horvitz and Thompson 1952; Hájek 1971).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import ibis
 import numpy as np
 
 from flywheel.config import CurateSettings
-from flywheel.curate.audit import Spread, audit_size, in_random_order
 from flywheel.curate.near import group_near_duplicates
 from flywheel.curate.space import surroundings
 from flywheel.curate.split import draw_evenly, mixture, shares_of
@@ -28,8 +27,9 @@ from flywheel.curate.strategies import appeal, chance, lifted
 from flywheel.errors import InvalidConfig
 from flywheel.records import Failure, Selection
 
-__all__ = ["select"]
+__all__ = ["audit_size", "select"]
 
+_LEAST_AUDIT = 0.2
 _NEW = 0.9
 """From this novelty on the reason says so."""
 
@@ -54,6 +54,15 @@ class _Draw:
     """The chance under each strategy alone."""
 
 
+def audit_size(budget: int, share: float) -> int:
+    """How many of `budget` labels are drawn uniformly at random: the share, at least 20 %, rounded up.
+
+    >>> audit_size(40, 0.2), audit_size(1, 0.2), audit_size(12, 0.5)
+    (8, 1, 6)
+    """
+    return min(budget, math.ceil(max(_LEAST_AUDIT, share) * budget - 1e-9))
+
+
 def select(
     detected: Any,
     *,
@@ -72,7 +81,7 @@ def select(
     protected: Sequence[str] = (),
     learnt: Mapping[str, float] | None = None,
 ) -> list[Selection]:
-    """Choose at most `budget` interactions of a window to be labelled: the random part first, then by falling value.
+    """Choose at most `budget` interactions of a window to be labelled: the audit first, then by falling value.
 
     `detected` is the window, an Ibis table with `id`, `rand` (0 to 1, uniform) and `p_failure`; `pool` the failures and
     doubtful ones worth asking about, with mode and input; `novelty` 0 to 1 by interaction id; `exclude` the ids that
@@ -88,28 +97,23 @@ def select(
 
     Near-duplicates form a group, of which one is asked about. A strategy orders the groups and would ask about the
     first of them, with a chance that falls softly around the end of its budget; the strategies' chances are mixed, and
-    one systematic sample is drawn from the mixture. What the pool is too small to use goes to the random part.
+    one systematic sample is drawn from the mixture. What the pool is too small to use goes to the audit.
 
-    `propensity` is the probability of being asked about at all, t + (1 − t)·n·s/S: t is the targeted probability, n
-    the number of labels of the random part, s the interaction's size √(p(1 − p)), S the sum of sizes over the
-    interactions that were not targeted. It is exact but for what S varies with the targeted draw, and for Pareto
-    sampling's own few thousandths. Where the random part meets a targeted one, its label is not spent twice but
-    buys one more interaction at random.
-
-    Of the random part, those that equal chances would have drawn too are marked `audit`: by themselves they are a plain
-    random sample of the window, whoever is targeted. Where nothing is known of the answers (all p alike) that is all of
-    it.
+    `propensity` is the probability of being asked about at all, t + (1 − t)·n/(N − m): t is the targeted probability,
+    m and n are the targeted and the audit labels, N the interactions that may be asked about. It is exact, because the
+    targeted ones are drawn on their own and the rest is a simple random sample of what remains. Those marked `audit`
+    are by themselves a simple random sample of n out of N (permanent random numbers, Ohlsson 1995); where one of them
+    is also a targeted one, its label is not spent twice but buys one more interaction at random.
 
     The window stays in the engine (a sort of N rows); the pool costs O(pool²) here.
     Raises `InvalidConfig` for a negative budget, or a `window_size` that is not the number of rows of `detected`.
     """
     if budget < 0:
         raise InvalidConfig(f"budget is {budget}; a label budget is 0 or more")
-    eligible, spread = _eligible(detected, exclude, window_size)
-    population = spread.n
+    eligible, population = _eligible(detected, exclude, window_size)
     if budget == 0 or population == 0:
         return []
-    candidates, likely = _candidates(eligible, pool, exclude)
+    candidates = _candidates(eligible, pool, exclude)
     if population <= budget:
         return _everything(eligible, population, candidates)
     generator = _generator(seed, spin)
@@ -119,49 +123,45 @@ def select(
     groups = _groups(candidates, chances, novelty, settings.near_duplicate)
     worths = _worths(candidates, groups, chances, known_doubt, heard, vectors, worth or {})
     draw = _draw(candidates, groups, worths, shares_of(learnt or {}), spare, generator)
-    drawn = budget - len(draw.picked)
-    spread = spread.for_draws(drawn)
-    rest = drawn / max(spread.total - sum(spread.size(likely[i]) for i in draw.picked), 1e-9)
+    audit = budget - len(draw.picked)
+    rest = audit / (population - len(draw.picked))
     known = {failure.interaction_id: failure for failure in candidates}
 
     def chosen(interaction_id: str, p_failure: float | None, why: str, audited: bool = False) -> Selection:
         t = draw.chances.get(interaction_id, 0.0)
-        size = spread.size(likely.get(interaction_id, p_failure))
-        propensity = min(1.0, t + (1 - t) * min(1.0, rest * size))
-        made = _selection(interaction_id, propensity, audited, why, p_failure, known.get(interaction_id))
+        made = _selection(
+            interaction_id, min(1.0, t + (1 - t) * rest), audited, why, p_failure, known.get(interaction_id)
+        )
         return replace(made, wanted=draw.wanted.get(interaction_id, {}))
 
-    in_order = in_random_order(eligible, spread, drawn, budget, generator)
-    even = [generator.random() < spread.evenly(p) for _, p in in_order[:drawn]]
-    return _drawn(in_order, drawn, even, population, draw, known, chosen)
+    return _drawn(eligible, budget, audit, population, generator, draw, known, chosen)
 
 
 def _drawn(
-    in_order: Sequence[tuple[str, float | None]],
-    drawn: int,
-    even: Sequence[bool],
+    eligible: Any,
+    budget: int,
+    audit: int,
     population: int,
+    generator: np.random.Generator,
     draw: _Draw,
     known: Mapping[str, Failure],
     chosen: Callable[..., Selection],
 ) -> list[Selection]:
-    """The random part, its audit first, then the targeted ones by falling value, then those in place of a double."""
-    first = sorted(zip(in_order[:drawn], even, strict=True), key=lambda one: not one[1])
-    audit = sum(even)
-    why = {
-        True: f"random audit: one of {audit} out of {population}, each with the same chance",
-        False: f"drawn at random out of {population}, doubtful answers with a greater chance",
-    }
-    randoms = [chosen(i, p, why[plain], plain) for (i, p), plain in first]
-    doubles = sum(interaction_id in draw.picked for interaction_id, _ in in_order[:drawn])
-    others = [(i, p) for i, p in in_order[drawn:] if i not in draw.picked][:doubles]
-    extra = [chosen(i, p, "drawn at random in place of a label that was wanted anyway") for i, p in others]
-    asked = {selection.interaction_id for selection in randoms}
+    """The audit, then the targeted ones by falling value, then those drawn in place of a double."""
+    in_order = _in_random_order(eligible, budget, generator)
+    audits = [
+        chosen(i, p, f"random audit: one of {audit} out of {population}, each with the same chance", True)
+        for i, p in in_order[:audit]
+    ]
+    doubles = sum(interaction_id in draw.picked for interaction_id, _ in in_order[:audit])
+    others = [(i, p) for i, p in in_order[audit:] if i not in draw.picked][:doubles]
+    extra = [chosen(i, p, "drawn at random in place of an audit label that was wanted anyway") for i, p in others]
+    asked = {selection.interaction_id for selection in audits}
     best_first = sorted(draw.picked.items(), key=lambda pick: (-pick[1][1], pick[0]))
     targeted = [
         chosen(i, known[i].probability, _why(known[i], group)) for i, (group, _) in best_first if i not in asked
     ]
-    return randoms + targeted + extra
+    return audits + targeted + extra
 
 
 def _chances(candidates: Sequence[Failure], doubt: Array, heard: Array, protected: Sequence[str]) -> Array:
@@ -277,35 +277,31 @@ def _generator(seed: int, spin: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def _eligible(detected: Any, exclude: Collection[str], window_size: int | None) -> tuple[Any, Spread]:
-    """The rows that may be asked about, and how many and how uncertain they are."""
+def _eligible(detected: Any, exclude: Collection[str], window_size: int | None) -> tuple[Any, int]:
+    """The rows that may be asked about, and how many they are."""
     eligible = detected
     if exclude:
         asked = ibis.memtable({"id": sorted(set(exclude))})
         eligible = detected.anti_join(asked, "id")
-    spread = Spread.of(eligible)
+    population = int(eligible.count().execute())
     if window_size is not None:
-        rows = spread.n if not exclude else int(detected.count().execute())
+        rows = population if not exclude else int(detected.count().execute())
         if rows != window_size:
             raise InvalidConfig(
                 f"window_size is {window_size} but the window has {rows} rows, so every propensity would be wrong. "
                 "Pass the size of the same window"
             )
-    return eligible, spread
+    return eligible, population
 
 
-def _candidates(
-    eligible: Any, pool: Sequence[Failure], exclude: Collection[str]
-) -> tuple[list[Failure], dict[str, float | None]]:
-    """The pool without doubles, excluded ones and strangers to the window, ordered by id; and what the window says of
-    the probability that each is a failure."""
+def _candidates(eligible: Any, pool: Sequence[Failure], exclude: Collection[str]) -> list[Failure]:
+    """The pool without doubles, excluded ones and strangers to the window, ordered by id."""
     barred = set(exclude)
     by_id = {failure.interaction_id: failure for failure in pool if failure.interaction_id not in barred}
     if not by_id:
-        return [], {}
-    present = eligible.semi_join(ibis.memtable({"id": sorted(by_id)}), "id").select("id", "p_failure").to_pyarrow()
-    likely = dict(zip(present["id"].to_pylist(), present["p_failure"].to_pylist(), strict=True))
-    return [by_id[interaction_id] for interaction_id in sorted(likely)], likely
+        return []
+    present = eligible.semi_join(ibis.memtable({"id": sorted(by_id)}), "id").select("id").to_pyarrow()
+    return [by_id[interaction_id] for interaction_id in sorted(present["id"].to_pylist())]
 
 
 def _groups(
@@ -321,3 +317,17 @@ def _groups(
         new = max(novelty.get(candidates[place].interaction_id, 0.0) for place in members)
         groups.append(_Group(tuple(members), new))
     return groups
+
+
+def _in_random_order(eligible: Any, limit: int, generator: np.random.Generator) -> list[tuple[str, float | None]]:
+    """The first `limit` rows of the window in an order that is new for every seed and spin.
+
+    `rand` is uniform and belongs to the id; multiplying by a large whole number and shifting, both drawn for this spin,
+    and keeping the fraction gives a fresh uniform number that any engine computes alike.
+    """
+    factor = int(generator.integers(2**16, 2**20))
+    shift = float(generator.random())
+    mixed = eligible.rand * factor + shift
+    ordered = eligible.mutate(_order=mixed - mixed.floor()).order_by(["_order", "id"]).limit(limit)
+    rows = ordered.select("id", "p_failure").to_pyarrow()
+    return list(zip(rows["id"].to_pylist(), rows["p_failure"].to_pylist(), strict=True))

@@ -83,7 +83,8 @@ class Turn:
         """This window and the few before it that it is held against, with all feedback: many questions are asked of
         them."""
         oldest = self.shop.store.state.step(max(1, self.spin.number - RECENT), "sync") or self.docs["sync"]
-        return self.snapshot.window(oldest["after"], self.docs["sync"]["upto"]).held()
+        since = min(oldest["after"], self.docs["sync"]["after"])  # a comparison's window may begin earlier
+        return self.snapshot.window(since, self.docs["sync"]["upto"]).held()
 
     @cached_property
     def signs(self) -> ibis.Table:

@@ -444,8 +444,7 @@ def _upsert(connection: sa.Connection, table: sa.Table, key: dict[str, Any], val
 
 
 def _upsert_many(connection: sa.Connection, table: sa.Table, rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Store rows over those with their ids, in three statements instead of one or more a row; what is the same is left
-    as it is."""
+    """Store rows over those with their ids: one question, one statement for those that changed, one for each new."""
     ids = list(rows)
     there: dict[str, Any] = {}
     for start in range(0, len(ids), 500):
