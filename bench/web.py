@@ -4,10 +4,10 @@
 with `flywheel serve` in a process of its own, and looks at it:
 
 - *First view*: a tab is opened at the page's address in Chromium; what counts is the time from the start of the
-  navigation to the frame after the page's content is there, all its charts drawn, those below the fold too. What is
-  worked out once a page stands (the evidence on one interaction, the balance of a dataset) comes after it. The browser
-  has the scripts of the dashboard in its cache, as everybody's has who was there before; a first visit ever is measured
-  beside it.
+  navigation to the frame after the page's content is there, with the charts of the first screen; those further down
+  are drawn when they come near. What is worked out once a page stands (the evidence on one interaction, the balance of
+  a dataset) comes after it. The browser has the scripts of the dashboard in its cache, as everybody's has who was there
+  before; a first visit ever is measured beside it.
 - *Filters*: the same for addresses with a filter, and for the filters of the API.
 - *Memory*: the server's resident memory with no page open, and with as many as are asked for, each half a minute old.
 - *Live*: pages are open while another process posts interactions to `/v1/interactions`, each with the moment at which
@@ -61,7 +61,11 @@ SEEN = """
   const there = () => {
     const main = document.querySelector('main');
     if (!main || !main.innerText.trim() || main.querySelector('[aria-busy=true], .fw-reading')) return false;
-    return [...main.querySelectorAll('.fw-chart')].every((one) => one.querySelector('svg :is(path, line, text)'));
+    const first = [...main.querySelectorAll('.fw-chart')].filter((one) => {
+      const { top, height } = one.getBoundingClientRect();
+      return height && top < innerHeight;
+    });
+    return first.every((one) => one.querySelector('svg path'));
   };
   const look = () => {
     if (there()) requestAnimationFrame(() => setTimeout(() => { window.fwSeen = performance.now(); }));

@@ -120,7 +120,8 @@ def take(address: str, pages: dict[str, str], asked: argparse.Namespace) -> None
                     page = looking.new_page()
                     page.goto(f"{address}{path}", wait_until="networkidle", timeout=120_000)
                     page.locator(".fw-reading").wait_for(state="detached", timeout=120_000)
-                    page.wait_for_timeout(500)  # charts draw when their place on the page is known
+                    page.evaluate("dispatchEvent(new Event('beforeprint'))")  # draws the charts further down, too
+                    page.wait_for_timeout(500)
                     page.screenshot(path=asked.into / f"{name}-{theme}-{width}.png", full_page=True)
                     if asked.wheel and (name, theme, width) == ("wheel", "light", "wide"):
                         page.screenshot(path=asked.wheel)

@@ -81,7 +81,9 @@ def test_a_dataset_shows_whom_it_holds_beside_the_traffic(browser: Any, spun: An
     assert "Labels beside the product's answers" in words
     assert "by a function" in words or "labelled in review" in words
     assert "Candidate" in words
-    assert page.locator("main .fw-chart svg path").count() >= 2
+    drawn = page.locator("main .fw-chart").first
+    drawn.scroll_into_view_if_needed()
+    drawn.locator("svg path").nth(1).wait_for(state="attached")
     page.close()
 
 

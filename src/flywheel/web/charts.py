@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+import nicegui.elements.echart
+from nicegui.dependencies import esm_modules
 from nicegui.element import Element
 
 from flywheel.web import marks
@@ -14,11 +17,27 @@ __all__ = ["Chart", "bars", "chart", "intervals", "line", "lying", "stacked", "w
 _Values = Sequence[float | None]
 
 
+def _preloaded() -> str:
+    """Links by which the browser fetches ECharts while the page's own scripts begin.
+
+    As a script: Chromium keeps the compiled code of a module for the next view only if it was asked for so.
+    """
+    key, kept = next((key, one) for key, one in esm_modules.items() if one.name == "nicegui-echart")
+    parts = ["index.js", *re.findall(r'from"\./([\w.-]+)"', (kept.path / "index.js").read_text("utf-8"))]
+    at = f"/_nicegui/{nicegui.__version__}/esm/{key}"
+    return "".join(f'<link rel="preload" as="script" crossorigin href="{at}/{part}">' for part in parts)
+
+
+_PRELOADED = _preloaded()
+
+
 class Chart(Element, component="chart.js"):
-    """A chart that the browser draws as SVG, from the options that this module's functions make."""
+    """A chart that ECharts draws in the browser, as SVG, from what this module's functions make."""
 
     def __init__(self, drawn: dict[str, Any], says: str) -> None:
         super().__init__()
+        if _PRELOADED not in self.client._head_html:
+            self.client._head_html += _PRELOADED
         self._props.update({"drawn": drawn, "role": "img", "aria-label": says})
         self._classes.append("fw-chart")
 
@@ -52,10 +71,7 @@ def line(
         one |= {"low": list(low), "high": list(high)}
     if spots:
         one["spots"] = list(spots)
-    found = _drawn(x, [one], unit, marks=[[str(at), words] for at, words in marked])
-    if unit == "%" and 75 < max((one for one in (*y, *(high or ())) if one is not None), default=0) <= 100:
-        found["top"] = 100  # a share goes no further
-    return found
+    return _share(_drawn(x, [one], unit, marks=[[str(at), words] for at, words in marked]), (*y, *(high or ())))
 
 
 def bars(
@@ -88,7 +104,7 @@ def intervals(x: Sequence[Any], spans: Sequence[Sequence[float]], *, unit: str, 
     """Estimates that stand apart, each with its interval; `spans` are its low end, the estimate, and the high end."""
     low, y, high = ([span[place] for span in spans] for place in range(3))
     one = {"as": "span", "name": name, "y": y, "low": low, "high": high, "colour": marks.NEUTRAL}
-    return _drawn(x, [one], unit)
+    return _share(_drawn(x, [one], unit), (*y, *high))
 
 
 def whiskers(
@@ -101,6 +117,12 @@ def whiskers(
     """
     one = {"as": "span", "name": "estimate", "y": list(y), "low": list(low), "high": list(high), "colour": colour}
     return _drawn(names, [one], unit, across=True, held=marked)
+
+
+def _share(found: dict[str, Any], values: _Values) -> dict[str, Any]:
+    if found["unit"] == "%" and 75 < max((one for one in values if one is not None), default=0) <= 100:
+        found["top"] = 100  # a share goes no further
+    return found
 
 
 def _drawn(x: Sequence[Any], series: list[dict[str, Any]], unit: str, **more: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from nicegui import core, ui
+from nicegui import __version__, core, ui
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -36,6 +36,9 @@ PLACES = (
 )  # fmt: skip
 _scopes: dict[str, str] = dict.fromkeys(entry.PUBLIC, "public")
 _THEMES = {"dark": True, "light": False}
+_FIRST = f"/_nicegui/{__version__}/static/vue.esm-browser.prod.js"
+_HEAD = f'<link rel="preload" as="script" crossorigin href="{_FIRST}">'
+"""Chromium compiles a module anew at every view, unless it is asked for as a script first."""
 _PATIENCE = 1.0
 """Seconds a browser waits for a page that is read slowly; then it is shown the page's frame, and the rest follows."""
 _STAYS = 30.0
@@ -192,6 +195,7 @@ def _here(view: View) -> str:
 
 def _dress(view: View, path: str, title: str) -> marks.Text:
     ui.add_css(CSS)
+    ui.add_head_html(_HEAD)
     dark = ui.dark_mode(_THEMES.get(view.request.cookies.get("flywheel_theme", "")))
     skip = ui.element("a").classes("fw-skip")
     skip._props["href"] = "#main"

@@ -79,11 +79,7 @@ font-size:.85rem}
 .fw-chat{display:flex;flex-direction:column;gap:.5rem}
 .fw-chat>div{border:1px solid var(--line);border-radius:8px;padding:.45rem .7rem;max-width:46rem}
 .fw-chat>.user{background:var(--hover);align-self:flex-end}
-.fw-chart{height:15rem;width:100%;position:relative}.fw-chart svg{display:block;overflow:visible}
-.fw-chart text{fill:var(--dim);font-size:11px}.fw-chart .axes line{stroke:var(--line)}
-.fw-chart .held{stroke:var(--dim);stroke-dasharray:4 3}
-.fw-told{position:absolute;pointer-events:none;background:var(--panel);border:1px solid var(--edge);border-radius:6px;
-padding:.25rem .6rem;font-size:.8rem;line-height:1.45;z-index:5;max-width:60%}
+.fw-chart{height:15rem;width:100%;position:relative}.fw-told{font-size:.8rem!important;line-height:1.45!important}
 """
 _TEXT = """
 .fw-text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:plaintext}
