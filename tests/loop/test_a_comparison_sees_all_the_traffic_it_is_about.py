@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from flywheel import wheel
 from flywheel.loop.turn import RECENT, Turn
 
 
+@pytest.mark.slow
 def test_a_window_that_begins_before_the_recent_spins_is_read_whole(tmp_path: Path) -> None:
     with wheel.open(tmp_path, task="classification") as fw:
         fw.seed(["a b", "c d", "a e", "c f"] * 5, ["x", "y"] * 10)

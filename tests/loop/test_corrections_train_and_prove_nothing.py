@@ -58,6 +58,7 @@ def test_a_reviewer_is_believed_instead(tmp_path):
     assert not set(believed) & reviewed
 
 
+@pytest.mark.slow
 def test_it_can_be_switched_off(tmp_path):
     assert spun(tmp_path / "a", told, corrections=False)[0] == {}
 

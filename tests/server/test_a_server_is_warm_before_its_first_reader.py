@@ -7,6 +7,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 LOOKS = """
 import gc, json, sys, tempfile
 import flywheel
@@ -29,6 +31,7 @@ with flywheel.open(tempfile.mkdtemp()) as fw:
 """
 
 
+@pytest.mark.slow
 def test_first_looks_load_nothing_more_and_the_collector_passes_over_what_was_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(LOOKS)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
