@@ -96,9 +96,11 @@ def tracked(tmp_path_factory):
     import mlflow
     from mlflow.entities import AssessmentSource, SpanType
 
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
+    mlflow.create_experiment("chat", artifact_location=(folder / "artifacts").as_uri())
     mlflow.set_experiment("chat")
 
     @mlflow.trace(span_type=SpanType.CHAT_MODEL)

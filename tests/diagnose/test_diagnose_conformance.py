@@ -42,10 +42,11 @@ SCRIPT = """
 from test_diagnose_modes import SUBJECTS, Exact, FeatureEmbedder, detect, digits, failures
 from test_diagnose_modes import modes_of, signs, texts
 from flywheel.config import DetectSettings
+from flywheel.diagnose.evidence import context_shares
 from flywheel.records import to_dict
 window, _, _ = digits(0)
 found = failures(window, detect(signs(window, DetectSettings())), seed=0)
-print(to_dict(modes_of(found, embedder=FeatureEmbedder(), task=Exact(), window=window)[0]))
+print(to_dict(modes_of(found, embedder=FeatureEmbedder(), task=Exact(), shares=context_shares(window))[0]))
 print(to_dict(modes_of(texts(SUBJECTS))[0]))
 """
 

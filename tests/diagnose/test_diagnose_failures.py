@@ -40,6 +40,14 @@ def test_evidence_says_why_strongest_first():
     assert failure.evidence[0].weight > failure.evidence[1].weight > failure.evidence[2].weight > 0
 
 
+@pytest.mark.parametrize("order", [("reviewer", "judge"), ("judge", "reviewer")])
+def test_what_a_person_says_is_shown_before_what_a_judge_says(order):
+    said = {"reviewer": "b", "judge": "c"}
+    labels = [{"of": "i1", "kind": "label", "value": said[source], "source": source} for source in order]
+    (failure,) = found_in(window_of([{"output": "a"}, {"output": "a"}], labels))
+    assert failure.label == "b"
+
+
 def test_a_sample_is_deterministic_moves_with_the_seed_and_is_uniform():
     window = window_of([{"error": "boom", "confidence": 0.2} for _ in range(400)])
     one, again, other = ({f.interaction_id for f in found_in(window, limit=100, seed=seed)} for seed in (1, 1, 2))

@@ -9,6 +9,7 @@ from diagnose_window import WindowOf as window_of
 from flywheel.config import DetectSettings, DiagnoseSettings
 from flywheel.diagnose import detect, failures, group, signs
 from flywheel.diagnose.embed import FeatureEmbedder, TextEmbedder
+from flywheel.diagnose.evidence import context_shares
 from flywheel.records import Failure
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -193,7 +194,9 @@ def test_unseen_digits_and_a_bad_scanner_become_modes(seed):
 
     window, truth, _ = digits(seed)
     found = failures(window, detect(signs(window, DetectSettings())), seed=seed)
-    modes, assigned = modes_of(found, embedder=FeatureEmbedder(), task=Exact(), seed=seed, window=window)
+    modes, assigned = modes_of(
+        found, embedder=FeatureEmbedder(), task=Exact(), seed=seed, shares=context_shares(window)
+    )
     ids = [f.interaction_id for f in found]
     score = normalized_mutual_info_score([truth[key] for key in ids], [assigned.get(key, "") for key in ids])
     assert score > 0.5
@@ -215,5 +218,5 @@ def test_a_context_that_failures_share_with_all_traffic_splits_nothing():
     ]
     window = window_of(rows)
     found = failures(window, detect(signs(window, DetectSettings())))
-    modes, _ = modes_of(found, embedder=FeatureEmbedder(), window=window)
+    modes, _ = modes_of(found, embedder=FeatureEmbedder(), shares=context_shares(window))
     assert not any("device" in mode.name for mode in modes)

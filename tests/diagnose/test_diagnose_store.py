@@ -8,6 +8,7 @@ from flywheel import diagnose
 from flywheel.config import Config
 from flywheel.diagnose.detectors import Repeated, Slow
 from flywheel.diagnose.embed import choose_embedder
+from flywheel.diagnose.evidence import context_shares
 from flywheel.mine import edge_cases, novelty
 from flywheel.observe import metrics, observe
 from flywheel.plugins import create
@@ -64,7 +65,7 @@ def test_from_the_log_to_modes(store):
     embedder = create("embedders", choose_embedder([f.input for f in found]))
     modes, assigned = diagnose.group(
         found, [], spin=1, total=40.0, window_size=window.count(), embedder=embedder, previous_inputs={},
-        settings=config.diagnose, window=window,
+        settings=config.diagnose, shares=context_shares(window),
     )  # fmt: skip
     assert modes
     assert all("card" in mode.name for mode in modes)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flywheel.diagnose.clusters import cluster
-from flywheel.diagnose.evidence import Window, context_shares
 from flywheel.diagnose.lineage import trace
 from flywheel.diagnose.naming import Described, crowd, describe
 from flywheel.records import Failure, Mode
@@ -40,14 +39,13 @@ def group(
     settings: DiagnoseSettings,
     task: Task | None = None,
     seed: int = 0,
-    window: Window | None = None,
     beside: Sequence[Any] = (),
     shares: Mapping[str, float] | None = None,
 ) -> tuple[list[Mode], dict[str, str]]:
     """Group failures into modes: those of the likeliest first, and the mode of each failure that belongs to one.
 
     What makes failures alike is the input (through `embedder`), the context values that failures have oftener than
-    the traffic (`shares`, else `window` tells, else oftener than one another), what the model answered and what the
+    the traffic (`shares`, from `context_shares`) or than one another, what the model answered and what the
     label says. `cluster` says how they are parted, into at most `settings.max_modes` groups. Those of fewer than
     `settings.min_mode` failures are no modes; nor, where users are logged, those that fewer than `settings.min_users`
     users share. Texts that are no failures may be given `beside`: a text embedder learns from them, too, which words
@@ -66,14 +64,12 @@ def group(
     inputs = [f.input for f in found] + [previous_inputs[key] for key in known]
     learnt = list(beside) if embedder.name == "text" else []
     vectors = _scaled(embedder.embed(inputs + learnt)[: len(inputs)], len(found))
-    if shares is None:
-        shares = context_shares(window) if window is not None else {}
-    sides = np.hstack([vectors[: len(found)], _contexts(found, shares), _answers(found, task)])
+    sides = np.hstack([vectors[: len(found)], _contexts(found, shares or {}), _answers(found, task)])
     limit = settings.min_users if any(f.user is not None for f in found) else 1
     members = _shared(cluster(sides, seed, settings.max_modes), found, settings.min_mode, limit)
     if not members:
         return [], {}
-    described = describe(found, members, shares, limit)
+    described = describe(found, members, shares or {}, limit)
     exemplars = [_typical(sides, rows, found) for rows in members]
     lineage = trace(previous, known, vectors, members, [d.signature for d in described])
     mass = sum(f.probability for f in found) or 1.0

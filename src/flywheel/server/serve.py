@@ -16,6 +16,10 @@ from flywheel.server.warming import warm
 from flywheel.server.watching import Lines
 
 if TYPE_CHECKING:
+    import socket
+
+    import uvicorn
+
     from flywheel.wheel import Flywheel
 
 __all__ = ["open_all", "serve"]
@@ -78,26 +82,26 @@ def serve(
             timeout_keep_alive=30,
             timeout_graceful_shutdown=_GRACE,
         )
-        server = uvicorn.Server(config)
-        _once_it_listens(server, started, wheels)
-        server.run()
+        _server(config, started, wheels).run()
 
 
-def _once_it_listens(
-    server: object, started: Callable[[str, dict[str, Flywheel]], None] | None, wheels: dict[str, Flywheel]
-) -> None:
-    startup = server.startup  # type: ignore[attr-defined]
+def _server(
+    config: uvicorn.Config, started: Callable[[str, dict[str, Flywheel]], None] | None, wheels: dict[str, Flywheel]
+) -> uvicorn.Server:
+    """A server that says where it listens, and then gets ready what is read with."""
+    import uvicorn
 
-    async def and_go_on(sockets: object = None) -> None:
-        await startup(sockets=sockets)
-        listening = [s for bound in server.servers for s in bound.sockets]  # type: ignore[attr-defined]
-        if listening:
-            host, port = listening[0].getsockname()[:2]
-            if started is not None:
-                started(f"http://{f'[{host}]' if ':' in host else host}:{port}", wheels)
-            warm()
+    class Listening(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            listening = [one for bound in self.servers for one in bound.sockets]
+            if listening:
+                host, port = listening[0].getsockname()[:2]
+                if started is not None:
+                    started(f"http://{f'[{host}]' if ':' in host else host}:{port}", wheels)
+                warm()
 
-    server.startup = and_go_on  # type: ignore[attr-defined]
+    return Listening(config)
 
 
 def _log_lines() -> None:
