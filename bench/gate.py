@@ -9,8 +9,8 @@ gate judges:
                and "whole": trained on all the champion's data, asked directly); "any of five looks" gathers 40 labels a
                spin for five spins and asks the gate each time, as a flywheel does whose champion stays
 - sabotage     a real candidate with its labels shuffled, with one class dropped, and one that takes 3 ms more an input
-- "after gains" tells the gate that three spins before gained five points each (error two), which a lucky or a sabotaged
-               candidate may hide behind
+- "after gains" tells the gate that three releases before gained five points each (error two), which a lucky or a
+               sabotaged candidate may hide behind
 - improvement  a real candidate that learns the 40 labels, where the champion had never seen 0, 1, 2 or 3 digits
 
 Each is judged with the placebo and, for comparison, by McNemar's test against the champion alone in its place. Rows go
@@ -36,11 +36,13 @@ from sklearn.datasets import load_digits
 from flywheel.config import GateSettings
 from flywheel.prove import agreement, answers, compare_latency, crossfit, gate, pairs, placebo
 from flywheel.prove.exact import proportion, sign_test
+from flywheel.prove.history import no_gain
 from flywheel.prove.tasks import Classification
 from flywheel.records import Dataset, Example
 from flywheel.train.vector import VectorTrainer
 
 GAINED = ((0.05, 0.02),) * 3
+RELEASED = tuple(no_gain(*gained, GAINED[:before]) for before, gained in enumerate(GAINED))
 SEEDS, TRAFFIC, AUDIT, AIMED, FOLDS = 150, 900, 8, 32, 5
 LANDMARKS = 64  # fewer than the examples, so that the seed matters: it draws the basis
 TASK, SETTINGS = Classification(), GateSettings()
@@ -159,7 +161,7 @@ class World:
         said = model.predict([DIGITS.data[r].tolist() for r in self.sealed]).outputs
         return float(np.mean(np.array(said) == DIGITS.target[self.sealed]))
 
-    def judge(self, arm: str, trainer, *, whole: bool = False, look: int = 1, earlier=()) -> dict:  # noqa: D102
+    def judge(self, arm: str, trainer, *, whole: bool = False, look: int = 1, earlier=(), released=()) -> dict:  # noqa: D102
         seed = self.seed + self.again + 1
         final = trainer.fit(self.everything, None, seed)
         if whole:
@@ -172,7 +174,8 @@ class World:
         )  # fmt: skip
         batch = [DIGITS.data[r].tolist() for r in self.sealed[:64]]
         verdict = gate(
-            lined, settings=SETTINGS, look=look, earlier=earlier, latency=compare_latency(self.champion, final, batch),
+            lined, settings=SETTINGS, look=look, earlier=earlier, released=released,
+            latency=compare_latency(self.champion, final, batch),
             agreement=agreement(final, self.everything, candidate, TASK),
         )  # fmt: skip
         checks = {check.name: check for check in verdict.checks}
@@ -218,9 +221,9 @@ def trial(seed: int) -> list[dict]:
         plain.judge("luck, cross-fitted", Deaf(**own)),
         plain.judge("luck, whole", Deaf(**own), whole=True),
         shifted.judge("luck, two digits unseen", Deaf(**own)),
-        plain.judge("luck, after gains", Deaf(**own), earlier=GAINED),
+        plain.judge("luck, after gains", Deaf(**own), earlier=GAINED, released=RELEASED),
         shifted.judge("sabotage, shuffled labels", Shuffled(**own)),
-        shifted.judge("sabotage, shuffled, after gains", Shuffled(**own), earlier=GAINED),
+        shifted.judge("sabotage, shuffled, after gains", Shuffled(**own), earlier=GAINED, released=RELEASED),
         shifted.judge("sabotage, class dropped", dropped),
         shifted.judge("sabotage, 3 ms slower", Slow(**own)),
         plain.judge("improvement, 0 digits unseen", VectorTrainer(**own)),

@@ -105,11 +105,12 @@ def test_the_hash_is_over_content_not_order_or_time(shuffler: random.Random):
 
 
 def test_the_latest_reviewer_wins_a_conflict_and_it_is_noted():
+    text = "wake me at six"
     pool = [
-        example(1, "seeded", origin="seed", at=AT + timedelta(days=9), interaction_id=None, group="g"),
-        example(2, "old", at=AT, by="ana", group="g"),
-        example(3, "new", at=AT + timedelta(days=1), by="ben", group="g"),
-        example(4, "new", at=AT, by="cleo", group="g"),
+        example(1, "seeded", origin="seed", at=AT + timedelta(days=9), interaction_id=None, group="g", input=text),
+        example(2, "old", at=AT, by="ana", group="g", input="Wake me  at six"),
+        example(3, "new", at=AT + timedelta(days=1), by="ben", group="g", input=text),
+        example(4, "new", at=AT, by="cleo", group="g", input=text),
         example(5, "other", group="h"),
     ]
     made = build(pool)
@@ -122,6 +123,16 @@ def test_the_latest_reviewer_wins_a_conflict_and_it_is_noted():
     assert len(build(numbers, regression=True).examples) == 5
     assert len(build(numbers).examples) == 5
     assert len(build(numbers, regression=False).examples) < 5
+
+
+def test_one_word_may_set_two_near_duplicates_apart():
+    asked = [
+        example(1, "set", origin="seed", interaction_id=None, group="g", input="set the alarm for nine tomorrow"),
+        example(2, "cancel", at=AT, by="ana", group="g", input="cut the alarm for nine tomorrow"),
+    ]
+    made = build(asked)
+    assert [e.label for e in made.examples] == ["set", "cancel"]
+    assert made.notes["conflicts"] == 0
 
 
 @pytest.mark.parametrize(

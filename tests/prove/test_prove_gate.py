@@ -140,6 +140,25 @@ def test_earlier_gains_help_a_leaning_candidate_and_earlier_nothing_does_not():
     assert gate(worse, settings=SETTINGS, earlier=[(0.09, 0.01)] * 9).decision != "promote", "a loss is no gain"
 
 
+def leaning():
+    """Labels that speak for the candidate without proving anything."""
+    rng = np.random.default_rng(6)
+    return [
+        replace(p, candidate_score=p.candidate_score + 0.25 * (-1) ** i) if p.fresh else p
+        for i, p in enumerate(surer(0.01, (0.0,), rng))
+    ]
+
+
+def test_certain_releases_leave_room_for_a_likely_one():
+    rows = leaning()
+    history = {"settings": SETTINGS, "earlier": [(0.03, 0.02)] * 3}
+    none = outcome(gate(rows, **history), "superiority").values["no_gain"]
+    assert SETTINGS.alpha < none < 0.3
+    assert gate(rows, **history).decision == "need labels"
+    assert gate(rows, **history, released=[0.002, 0.001, 0.003]).decision == "promote"
+    assert gate(rows, **history, released=[0.15, 0.1, 0.09]).decision == "need labels"
+
+
 def moved_on(gained, audits=50):
     """The suite of old cases loses 16 %, beyond chance and beyond the budget of flips; the traffic gains `gained`."""
     old = many(100, 200, 1, 1) + many(8000, 40, 1, 0) + many(9000, 2, 0, 1)
@@ -157,6 +176,22 @@ def test_old_cases_are_no_veto_where_todays_traffic_is_proved_to_gain():
     assert "outweighed by at least" in outcome(verdict, "negative flips").line
     assert verdict.decision == "promote"
     assert gate(moved_on(0.0), settings=SETTINGS).decision == "reject"
+
+
+def test_three_examples_of_a_fixed_mode_veto_a_likely_gain_and_not_a_proved_one():
+    def told(rows, broken, **more):
+        mode = many(20_000, broken, 1, 0, mode="m7")
+        verdict = gate(rows + mode, settings=SETTINGS, fixed_modes={"m7": [p.example.id for p in mode]}, **more)
+        return outcome(verdict, "fixed modes")
+
+    proved = told(good(), 3)
+    assert proved.outcome == "pass"
+    assert proved.line.startswith("reopens m7 (3 of 3 broken): too few examples to rule out chance")
+    assert proved.values["modes"] == ["m7"]
+    assert told(good(), 5).outcome == "fail", "five of five are no chance"
+    likely = {"earlier": [(0.03, 0.02)] * 3, "released": [0.002, 0.001, 0.003]}
+    assert gate(leaning(), settings=SETTINGS, **likely).decision == "promote"
+    assert told(leaning(), 3, **likely).outcome == "fail"
 
 
 def test_few_labels_for_the_bulk_of_the_traffic_prove_nothing_about_it():
@@ -213,7 +248,7 @@ def test_copies_of_one_question_are_one_piece_of_evidence():
         (many(8000, 4, 1, 0, label=9), "classes"),
         (many(8000, 150, 1, 0), "negative flips"),
         (many(8000, 12, 1, 0, context={"device": "ios"}), "slice device"),
-        (many(8000, 3, 1, 0, mode="m7"), "fixed modes"),
+        (many(8000, 5, 1, 0, mode="m7"), "fixed modes"),
     ],
     ids=["accuracy", "class", "small class gone", "flips", "slice", "mode"],
 )

@@ -19,7 +19,7 @@ from flywheel.prove.exact import (
     smallest_loss_seen,
     spent_alpha,
 )
-from flywheel.prove.history import no_gain
+from flywheel.prove.history import allowed_no_gain, no_gain
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(9, 1), (5, 0), (0, 5), (31, 2), (10, 10), (0, 0)])
@@ -141,6 +141,37 @@ def test_history_calls_nothing_a_gain_seldom_and_finds_a_steady_one():
     assert np.mean([passes(0.03) for _ in range(100)]) > 0.8
     assert no_gain(0.0, 0.02) == pytest.approx(0.5, abs=0.01)
     assert no_gain(0.5, 0.001) < 1e-9
+
+
+def _released(rng, spread, mean=0.015, spins=12, error=0.02):
+    """Of the releases of a product whose spins truly gain so much on average: how many, and how many gained nothing."""
+    told, chances, good, idle = [], [], 0, 0
+    for gain in rng.normal(mean, spread, spins):
+        seen = rng.normal(gain, error)
+        none = no_gain(seen, error, told)
+        if told and seen > 0 and none <= allowed_no_gain(0.1, chances):
+            chances.append(none)
+            good, idle = good + (gain > 0), idle + (gain <= 0)
+        told.append((seen, error))
+    return good, idle
+
+
+def test_of_all_that_is_released_no_more_gained_nothing_than_is_allowed():
+    rng = np.random.default_rng(8)
+    for spread in (0.005, 0.02):
+        good, idle = np.sum([_released(rng, spread) for _ in range(300)], axis=0)
+        assert idle / (good + idle) < 0.12
+    found = np.array([_released(rng, 0.01, mean=0.03) for _ in range(100)])
+    assert found[:, 0].mean() > 9, "of eleven"
+    nothing = np.array([_released(rng, 0.0, mean=0.0) for _ in range(200)])
+    assert nothing.sum() / (200 * 11) < 0.1, "where no spin gains, seldom is any released"
+
+
+def test_room_for_a_doubtful_release_is_earned_by_certain_ones():
+    assert allowed_no_gain(0.1) == 0.1
+    assert allowed_no_gain(0.1, [0.05]) == pytest.approx(0.15)
+    assert allowed_no_gain(0.1, [0.001] * 20) == 0.5, "never what is as likely as not to be nothing"
+    assert allowed_no_gain(0.1, [0.4, 0.3]) == 0.0
 
 
 def test_pairs_needed_bring_the_power_they_promise():

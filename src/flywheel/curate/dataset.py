@@ -53,9 +53,10 @@ def build_dataset(
 ) -> Dataset:
     """Make the dataset of a spin out of every example there is: seed labels, reviewed ones, truth, synthetic ones.
 
-    - A second label for one interaction replaces the first; for near-duplicates with different labels the latest
-      reviewer is believed. Both are counted, and the conflicts named, in the notes. With `regression` (by
-      default: every label is a number and some have a fraction) numbers may differ between near-duplicates.
+    - A second label for one interaction replaces the first; for the same input with different labels the latest
+      reviewer is believed. Both are counted, and the conflicts named, in the notes. What is only nearly the same may
+      have another label ("set an alarm", "set no alarm"): all are learnt, and the doubtful come to a second look. With
+      `regression` (by default: every label is a number and some have a fraction) numbers may differ.
     - With more than `cap` examples, those of this spin stay and the others are drawn from a replay buffer, as evenly
       over labels (tenths of the range for numbers) as they allow (Rolnick et al. 2019, "Experience replay").
     - A synthetic example stays where every example it was made of does; the cap does not count it.
@@ -134,36 +135,42 @@ def _latest(pool: Sequence[Example]) -> tuple[list[Example], int]:
 
 
 def _settled(examples: Sequence[Example], conflicts: list[dict[str, Any]]) -> list[Example]:
-    """Leave out what contradicts the most trusted label of its group.
+    """Leave out what contradicts the most trusted label of the same input.
 
-    Only where alike means the same: of two people with the same few fields one may well pay and the other not, and to
-    leave one of them out would teach the model a certainty that is not there.
+    Only where the same input means the same: of two people with the same few fields one may well pay and the other not,
+    and to leave one of them out would teach the model a certainty that is not there. And only of the same input, but
+    for case and spaces: one word sets two near-duplicates apart, and often it is the word that matters.
     """
-    groups: defaultdict[str, list[Example]] = defaultdict(list)
+    same: defaultdict[tuple[str, str], list[Example]] = defaultdict(list)
     for example in examples:
-        groups[example.group or example.id].append(example)
+        same[example.group or example.id, _words(example.input)].append(example)
     kept: list[Example] = []
-    for name in sorted(groups):
-        best = max(groups[name], key=_trust)
+    for name in sorted(same):
+        best = max(same[name], key=_trust)
         if _described(best.input):
-            kept.extend(groups[name])
+            kept.extend(same[name])
             continue
-        agreeing = [example for example in groups[name] if canonical(example.label) == canonical(best.label)]
+        agreeing = [example for example in same[name] if canonical(example.label) == canonical(best.label)]
         kept.extend(agreeing)
-        if len(agreeing) < len(groups[name]):
+        if len(agreeing) < len(same[name]):
             losers = sorted(
-                (example for example in groups[name] if canonical(example.label) != canonical(best.label)),
+                (example for example in same[name] if canonical(example.label) != canonical(best.label)),
                 key=lambda example: example.id,
             )
             conflicts.append(
                 {
-                    "group": name,
+                    "group": name[0],
                     "believed": best.label,
                     "by": best.by,
                     "left_out": [{"id": loser.id, "label": loser.label} for loser in losers],
                 }
             )
     return kept
+
+
+def _words(value: Any) -> str:
+    """An input as it is compared: a text without regard to case and spaces, anything else exactly."""
+    return canonical(" ".join(value.casefold().split()) if isinstance(value, str) else value)
 
 
 def _described(value: Any) -> bool:

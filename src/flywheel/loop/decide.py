@@ -166,7 +166,7 @@ def step_gate(work: Turn) -> dict[str, Any]:
         },
         latency=work.docs["replay"].get("latency"),
         look=_looks(work),
-        earlier=_earlier(work),
+        **_earlier(work),
         agreement=work.docs["replay"]["agreement"],
     )
     work.spin = replace(work.spin, verdict=verdict)
@@ -185,16 +185,19 @@ def _looks(work: Turn) -> int:
     return looks
 
 
-def _earlier(work: Turn) -> list[tuple[float, float]]:
-    """What the labels of earlier spins said of their own candidates: gain and error of each that was judged."""
-    judged = []
+def _earlier(work: Turn) -> dict[str, Any]:
+    """What the labels of earlier spins said of their own candidates: gain and error of each that was judged, and of
+    those released the probability that they had gained nothing."""
+    judged, released = [], []
     for spin in work.shop.store.state.spins():
         if spin.number >= work.spin.number or spin.verdict is None:
             continue
         values = next((check.values for check in spin.verdict.checks if check.name == "superiority"), {})
         if values.get("spin_error", 0) > 0:
             judged.append((float(values["spin_gain"]), float(values["spin_error"])))
-    return judged
+            if spin.verdict.decision == "promote":
+                released.append(float(values["no_gain"]))
+    return {"earlier": judged, "released": released}
 
 
 def _verdict(work: Turn) -> Verdict:
@@ -237,9 +240,13 @@ def _frees_the_champion(work: Turn) -> bool:
 
 
 def close_modes(state: State, verdict: Verdict | None, version: str) -> None:
-    """Mark the failure modes that a released version has fixed."""
-    mended = verdict.modes_fixed if verdict else ()
-    state.save_modes(replace(mode, state="fixed", fixed_in=version) for mode in state.modes() if mode.id in mended)
+    """Mark the failure modes that a released version has fixed, and those that it brought back knowingly."""
+    if verdict is None:
+        return
+    back = {mode for check in verdict.checks for mode in check.values.get("modes", ())}
+    changed = [replace(m, state="fixed", fixed_in=version) for m in state.modes() if m.id in verdict.modes_fixed]
+    changed += [replace(m, state="reopened") for m in state.modes() if m.id in back and m.state == "fixed"]
+    state.save_modes(changed)
 
 
 def step_measure(work: Turn) -> dict[str, Any]:

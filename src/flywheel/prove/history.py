@@ -14,13 +14,31 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import log_ndtr
 
-__all__ = ["no_gain"]
+__all__ = ["allowed_no_gain", "no_gain"]
 
 _SCEPTIC = 0.03
 """Before any spin has been judged: the mean gain is zero, give or take three points."""
 _SPREADS = np.linspace(0.0, 0.12, 25)
 """By how much true gains of different spins may differ; small spreads are likelier (a half-normal of four points)."""
 _USUAL = 0.04
+
+
+_EVEN = 0.5
+"""What is as likely to have gained nothing as not is never let through, however much room there is."""
+
+
+def allowed_no_gain(level: float, released: Sequence[float] = ()) -> float:
+    """How probable "no gain" may be for the next release, so that on average over all of them it stays within `level`.
+
+    `released` are the probabilities of those before. Their mean is the share of releases that are expected to have
+    gained nothing, given all that was seen (the Bayesian false discovery rate: Müller, Parmigiani, Robert and Rousseau
+    2004, "Optimal sample size for multiple testing"). Never above one half.
+
+    >>> allowed_no_gain(0.1), round(allowed_no_gain(0.1, [0.01, 0.02]), 2), allowed_no_gain(0.1, [0.0] * 9)
+    (0.1, 0.27, 0.5)
+    """
+    room = level * (len(released) + 1) - sum(released)
+    return min(_EVEN, max(0.0, room))
 
 
 def no_gain(gain: float, error: float, earlier: Sequence[tuple[float, float]] = ()) -> float:

@@ -29,7 +29,9 @@ champion was right on them it was right by a hair, so they would overstate how o
 
 **Old cases and today's traffic.** The suite is made of what was known before, and the world may have moved on. Where
 the fresh labels, weighted to today's traffic, prove a gain, what the suite loses as a whole no longer vetoes it; what
-a class, a protected slice or a fixed mode loses does.
+a class, a protected slice or a fixed mode loses does. A fixed mode known by three or four examples is the exception:
+they are alike, so they turn together and may do so by chance. They veto what is only likely to be a gain, not what the
+new labels prove by themselves; the mode is then open again and worked on.
 
 **Many looks.** Labels gather over spins until they decide, and every spin brings fresh ones. Looks are counted and
 shown; what all looks at one champion may spend adds up to alpha (`exact.spent_alpha`).
@@ -45,7 +47,7 @@ from numpy.typing import NDArray
 
 from flywheel.config import GateSettings
 from flywheel.prove import exact
-from flywheel.prove.history import no_gain
+from flywheel.prove.history import allowed_no_gain, no_gain
 from flywheel.prove.pairing import Pair
 from flywheel.prove.slices import classes_check, reopened_check, slices_check
 from flywheel.records import Check, Verdict
@@ -79,6 +81,7 @@ def gate(
     cost: tuple[float, float] | None = None,
     look: int = 1,
     earlier: Sequence[tuple[float, float]] = (),
+    released: Sequence[float] = (),
     agreement: float | None = None,
 ) -> Verdict:
     """Judge a candidate by its pairs with the champion (see the module for the reasoning).
@@ -86,15 +89,17 @@ def gate(
     `protected` names context fields each value of which must not get worse, `targeted` the failure modes in work,
     `fixed_modes` maps each fixed mode to the ids of its examples, `latency` and `cost` are (champion, candidate) an
     input, `look` counts the verdicts asked for since the champion was released, `earlier` holds what the labels of
-    earlier spins said of their candidates (`spin_gain` and `spin_error` of their superiority check), `agreement` comes
-    from `prove.agreement`.
+    earlier spins said of their candidates (`spin_gain` and `spin_error` of their superiority check), `released` how
+    likely each of those that were released had gained nothing (their `no_gain`), `agreement` comes from
+    `prove.agreement`.
 
     `reject` if any check fails, `promote` if all pass, else `need labels` with about how many more would decide.
     """
     fresh = [p for p in pairs if p.fresh]
     suite = [p for p in pairs if not p.fresh or p.example.audit]
     alpha = exact.spent_alpha(settings.alpha, look)
-    improvement, missing = _improvement(fresh, alpha, look, earlier, settings.alpha)
+    allowed = allowed_no_gain(settings.alpha, released)
+    improvement, missing = _improvement(fresh, alpha, look, earlier, allowed)
     regression, more = _regression(suite, settings.margin)
     traffic, gains = _traffic(fresh)
     checks = [
@@ -104,7 +109,7 @@ def gate(
         classes_check(suite, settings.slice_margin, _HARM_ALPHA),
         *slices_check(suite, protected, settings.slice_margin, _HARM_ALPHA),
         _outweighed(_flips(suite, settings.max_broken_share), gains),
-        reopened_check(pairs, fixed_modes or {}),
+        _modes(pairs, fixed_modes or {}, improvement[0]),
     ]
     if latency is not None:
         checks.append(_latency(latency, settings))
@@ -171,7 +176,7 @@ def _count(pairs: Sequence[Pair], old: Callable[[Pair], bool]) -> _Count:
 
 
 def _improvement(
-    fresh: Sequence[Pair], alpha: float, look: int, earlier: Sequence[tuple[float, float]], level: float
+    fresh: Sequence[Pair], alpha: float, look: int, earlier: Sequence[tuple[float, float]], allowed: float
 ) -> tuple[list[Check], int]:
     """What the new labels taught, and about how many more labels would settle it."""
     controlled = [p for p in fresh if p.placebo_right is not None]
@@ -186,7 +191,7 @@ def _improvement(
     line = f"{_fixed(controlled, 'new labels')} (a loss is no accident at p = {_p(lost)}, not below {_HARM_ALPHA:g})"
     values = {"wins": versus.wins, "losses": versus.losses, "labels": versus.units, "p_loss": lost}
     champion = Check("champion", "fail" if lost <= _HARM_ALPHA else "pass", line, values)
-    taught, missing = _taught(controlled, alpha, look, earlier, level)
+    taught, missing = _taught(controlled, alpha, look, earlier, allowed)
     return [taught, champion], missing
 
 
@@ -199,13 +204,13 @@ def _fixed(judged: Sequence[Pair], where: str) -> str:
 
 
 def _taught(
-    controlled: Sequence[Pair], alpha: float, look: int, earlier: Sequence[tuple[float, float]], level: float
+    controlled: Sequence[Pair], alpha: float, look: int, earlier: Sequence[tuple[float, float]], allowed: float
 ) -> tuple[Check, int]:
     """Is the candidate more right than its own learner without the new labels?
 
     Two ways lead to yes: all labels since the champion's release prove it by themselves, at what is left of alpha; or
-    this spin's own labels lean that way, and with what `earlier` spins of the product gained, no gain is less likely
-    than `level`.
+    this spin's own labels lean that way, and with what `earlier` spins of the product gained, no gain is at most as
+    likely as is `allowed`.
     """
     gaps, luck = _gaps(controlled)
     p, gain = exact.sign_flip_test(gaps), float(gaps.mean())
@@ -214,8 +219,8 @@ def _taught(
     if luck is not None:
         p, led = max(p, exact.shared_luck_test(gaps, luck)), True
     own, error = _this_spin(controlled)
-    none = no_gain(own, error, earlier) if earlier and error > 0 else 1.0
-    if (p <= alpha and led) or (own > 0 and none <= level):
+    none = no_gain(own, error, earlier) if error > 0 else 1.0
+    if (p <= alpha and led) or (earlier and own > 0 and none <= allowed):
         outcome = "pass"
     elif exact.sign_flip_test(-gaps) <= _HARM_ALPHA or (len(gaps) >= _ENOUGH and gain <= 0):
         outcome = "fail"
@@ -229,11 +234,11 @@ def _taught(
         f"fixes {other} of those {failures} failures; the candidate beats it on {control.wins} and loses on "
         f"{control.losses} (p = {_p(p)}, {asked})"
     )
-    if none < 1:
-        line += f"; with {len(earlier)} earlier spins, no gain has a probability of {_p(none)} (needs {level:.2g})"
+    if earlier and error > 0:
+        line += f"; with {len(earlier)} earlier spins, no gain has a probability of {_p(none)} (needs {allowed:.2g})"
     values = {
         "gain": gain, "wins": control.wins, "losses": control.losses, "labels": len(gaps), "p": p, "alpha": alpha,
-        "look": look, "spin_gain": own, "spin_error": error, "no_gain": none,
+        "look": look, "spin_gain": own, "spin_error": error, "no_gain": none, "allowed": allowed,
     }  # fmt: skip
     missing = 0
     if outcome == "unsure":
@@ -339,6 +344,17 @@ def _outweighed(check: Check, gains: float) -> Check:
         return check
     line = f"{check.line}; outweighed by at least {100 * gains:.1f} points on today's traffic"
     return Check(check.name, "pass", line, {**check.values, "outweighed": gains})
+
+
+def _modes(pairs: Sequence[Pair], fixed: Mapping[str, Sequence[str]], superiority: Check) -> Check:
+    """No fixed mode may come back; the few examples of a small one do not outweigh a gain that is proved."""
+    check, small = reopened_check(pairs, fixed)
+    told = superiority.values
+    proved = superiority.outcome == "pass" and told["p"] <= told["alpha"]
+    if not small or not proved:
+        return check
+    line = f"{check.line}: too few examples to rule out chance, and the new labels prove a gain (p = {_p(told['p'])})"
+    return Check(check.name, "pass", line, check.values)
 
 
 # --- harm ------------------------------------------------------------------------------------------------------------
