@@ -14,6 +14,7 @@ from flywheel import measure, prove
 from flywheel.loop.turn import Turn, Workshop
 from flywheel.loop.wanted import split_after, split_before
 from flywheel.ports import Model
+from flywheel.prove.history import no_gain
 from flywheel.prove.opening import open_gate
 from flywheel.records import Candidate, Check, Example, Release, Verdict, from_dict, to_dict
 from flywheel.store import Snapshot, State
@@ -188,15 +189,17 @@ def _looks(work: Turn) -> int:
 def _earlier(work: Turn) -> dict[str, Any]:
     """What the labels of earlier spins said of their own candidates: gain and error of each that was judged, and of
     those released the probability that they had gained nothing."""
-    judged, released = [], []
+    judged: list[tuple[float, float]] = []
+    released = []
     for spin in work.shop.store.state.spins():
         if spin.number >= work.spin.number or spin.verdict is None:
             continue
         values = next((check.values for check in spin.verdict.checks if check.name == "superiority"), {})
         if values.get("spin_error", 0) > 0:
-            judged.append((float(values["spin_gain"]), float(values["spin_error"])))
+            gain, error = float(values["spin_gain"]), float(values["spin_error"])
             if spin.verdict.decision == "promote":
-                released.append(float(values["no_gain"]))
+                released.append(no_gain(gain, error, judged))
+            judged.append((gain, error))
     return {"earlier": judged, "released": released}
 
 

@@ -90,7 +90,7 @@ def gate(
     `fixed_modes` maps each fixed mode to the ids of its examples, `latency` and `cost` are (champion, candidate) an
     input, `look` counts the verdicts asked for since the champion was released, `earlier` holds what the labels of
     earlier spins said of their candidates (`spin_gain` and `spin_error` of their superiority check), `released` how
-    likely each of those that were released had gained nothing (their `no_gain`), `agreement` comes from
+    likely each of those that were released had gained nothing (`prove.history.no_gain`), `agreement` comes from
     `prove.agreement`.
 
     `reject` if any check fails, `promote` if all pass, else `need labels` with about how many more would decide.
