@@ -5,9 +5,8 @@ traffic, users complain about 40 % of the wrong reads and 3 % of the right ones,
 random, 32 where the champion looked most wrong. So the new labels carry the selection that a real spin has. Then the
 gate judges:
 
-- luck         the champion's own learner with another seed, which ignores the new labels ("cross-fitted" as in a spin,
-               and "whole": trained on all the champion's data, asked directly); "any of five looks" gathers 40 labels a
-               spin for five spins and asks the gate each time, as a flywheel does whose champion stays
+- luck         the champion's own learner with another seed, which ignores the new labels; "any of five looks" gathers
+               40 labels a spin for five spins and asks the gate each time, as a flywheel does whose champion stays
 - sabotage     a real candidate with its labels shuffled, with one class dropped, and one that takes 3 ms more an input
 - "after gains" tells the gate that three releases before gained five points each (error two), which a lucky or a
                sabotaged candidate may hide behind
@@ -34,7 +33,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from flywheel.config import GateSettings
-from flywheel.prove import agreement, answers, compare_latency, crossfit, gate, pairs, placebo
+from flywheel.prove import agreement, answers, compare_latency, crossfit, crossfit_fresh, gate, pairs, placebo
 from flywheel.prove.exact import proportion, sign_test
 from flywheel.prove.history import no_gain
 from flywheel.prove.tasks import Classification
@@ -143,34 +142,21 @@ class World:
         self.fresh, self.again = fresh, 10 * again
         self.champion_answers = self.suite_answers | answers(self.champion, fresh)
         self.everything = dataset(self.old + fresh)
-        self.controls: dict[bool, dict] = {}
-
-    def control(self, matched: bool):  # noqa: D102
-        if matched not in self.controls:
-            self.controls[matched] = placebo(
-                self.learner,
-                dataset(self.old),
-                self.fresh,
-                seed=self.seed + self.again + 2,
-                folds=FOLDS,
-                matched=matched,
-            )
-        return self.controls[matched]
+        self.control = placebo(self.learner, dataset(self.old), fresh, seed=self.seed + self.again + 2)
 
     def accuracy(self, model) -> float:  # noqa: D102
         said = model.predict([DIGITS.data[r].tolist() for r in self.sealed]).outputs
         return float(np.mean(np.array(said) == DIGITS.target[self.sealed]))
 
-    def judge(self, arm: str, trainer, *, whole: bool = False, look: int = 1, earlier=(), released=()) -> dict:  # noqa: D102
+    def judge(self, arm: str, trainer, *, look: int = 1, earlier=(), released=()) -> dict:  # noqa: D102
         seed = self.seed + self.again + 1
         final = trainer.fit(self.everything, None, seed)
-        if whole:
-            candidate = crossfit(trainer, dataset(self.old), seed=seed, folds=FOLDS) | answers(final, self.fresh)
-        else:
-            candidate = crossfit(trainer, self.everything, seed=seed, folds=FOLDS)
+        candidate = crossfit(trainer, self.everything, seed=seed, folds=FOLDS)
+        fresh = {e.id for e in self.fresh}
         lined = pairs(
-            self.everything.examples, task=TASK, fresh={e.id for e in self.fresh},
-            champion=self.champion_answers, candidate=candidate, placebo=self.control(not whole),
+            self.everything.examples, task=TASK, fresh=fresh, champion=self.champion_answers,
+            candidate=candidate | crossfit_fresh(trainer, self.everything, fresh, seed=seed, folds=FOLDS),
+            placebo=self.control,
         )  # fmt: skip
         batch = [DIGITS.data[r].tolist() for r in self.sealed[:64]]
         verdict = gate(
@@ -218,8 +204,7 @@ def trial(seed: int) -> list[dict]:
     dropped = Dropped(**own)
     dropped.lost = shifted.old[0].label
     rows = [
-        plain.judge("luck, cross-fitted", Deaf(**own)),
-        plain.judge("luck, whole", Deaf(**own), whole=True),
+        plain.judge("luck", Deaf(**own)),
         shifted.judge("luck, two digits unseen", Deaf(**own)),
         plain.judge("luck, after gains", Deaf(**own), earlier=GAINED, released=RELEASED),
         shifted.judge("sabotage, shuffled labels", Shuffled(**own)),

@@ -14,7 +14,7 @@ from flywheelbench.world import Request, World
 from flywheel import plugins
 from flywheel.config import GateSettings
 from flywheel.ports import Model, Predictions
-from flywheel.prove import agreement, compare_latency, crossfit, gate, pairs, placebo
+from flywheel.prove import agreement, compare_latency, crossfit, crossfit_fresh, gate, pairs, placebo
 from flywheel.prove.folds import Answer
 from flywheel.prove.tasks import Classification
 from flywheel.records import Dataset, Example
@@ -266,8 +266,9 @@ class Gatekeeper:
 
         before = {**self.suite, **answers(champion, asked)}
         own = Dataset(hash="then", examples=self.trained)
-        control = placebo(trainer, own, asked, seed=seed + 1, folds=FOLDS)
-        found = pairs(examples, task=task, fresh=fresh, champion=before, candidate=rival, placebo=control)
+        control = placebo(trainer, own, asked, seed=seed + 1)
+        now = {**rival, **crossfit_fresh(trainer, dataset, fresh, seed=seed, folds=FOLDS)}
+        found = pairs(examples, task=task, fresh=fresh, champion=before, candidate=now, placebo=control)
         self.looks += 1
         verdict = gate(
             found,

@@ -155,7 +155,8 @@ class GateSettings:
     """`[gate]`: what a candidate must prove."""
 
     alpha: float = 0.1
-    """Level of the superiority test, nominal, over all candidates held against one champion."""
+    """Level of the superiority test, nominal, over all candidates held against one champion; and the share of releases
+    that may be expected to have gained nothing, where earlier spins speak for one."""
     margin: float = 0.02
     """Largest loss of accuracy on the regression suite that counts as no loss."""
     slice_margin: float = 0.05

@@ -136,6 +136,24 @@ def test_one_word_may_set_two_near_duplicates_apart():
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [("Wake me  at SIX", "wake me at six"), ([1] * 64, [1.0] * 64),
+     ({"messages": [{"role": "user", "content": "Wake me"}]}, {"messages": [{"role": "user", "content": "wake  me"}]})],
+    ids=["text", "picture", "chat"],
+)  # fmt: skip
+def test_the_same_input_is_settled_whatever_its_group(one, other):
+    pool = [
+        example(1, "a", input=one, group="g1", at=AT, by="ana"),
+        example(2, "b", input=other, group="g2", at=AT + timedelta(days=1), by="ben"),
+    ]
+    made = build(pool)
+    assert [e.label for e in made.examples] == ["b"]
+    assert made.notes["conflict_list"] == [
+        {"group": "g2", "believed": "b", "by": "ben", "left_out": [{"id": "e1", "label": "a"}]}
+    ]
+
+
+@pytest.mark.parametrize(
     ("value", "kept"),
     [({"age": 31, "job": "cook"}, 2), ([31.0, 2.0], 2), ("where is my card", 1), ([0.5] * 64, 1)],
     ids=["fields", "few numbers", "text", "picture"],

@@ -8,6 +8,7 @@ import pytest
 
 import flywheel
 from flywheel.errors import NotFound
+from flywheel.loop.history import Turned
 from flywheel.records import Candidate, Example, Mode, Release, ReviewItem, Spin, Verdict, to_dict
 
 DAY = timedelta(days=1)
@@ -99,6 +100,15 @@ def told(tmp_path_factory):
     with flywheel.open(tmp_path_factory.mktemp("told"), task="classification", release={"registry": "folder"}) as fw:
         tell(fw)
         yield fw
+
+
+def test_a_mode_that_a_release_brings_back_counts_once_in_the_spin_of_that_release():
+    fixed, back = mode("a", "fixed", fixed_in="v2"), mode("a", "reopened", fixed_in="v2")
+    spin = Spin(number=3, state="done", step="measure")
+    third = Turned(spin, {"a": fixed}, {"a": fixed}, {"a": back}, {})
+    fourth = Turned(spin, {"a": back}, {"a": back}, {"a": back}, {})
+    assert [[one.id for one in turned.reopened] for turned in (third, fourth)] == [["a"], []]
+    assert [turned.fixed for turned in (third, fourth)] == [[], []]
 
 
 def test_each_spin_has_its_open_fixed_and_reopened_modes(told):

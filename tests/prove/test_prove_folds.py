@@ -1,13 +1,14 @@
 """Cross-fitting: nothing is ever answered by a model that saw it, or its near-duplicate."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from flywheel.errors import NothingToLearn
 from flywheel.ports import Predictions
-from flywheel.prove import Answer, agreement, answers, compare_latency, crossfit, pairs, placebo
+from flywheel.prove import Answer, agreement, answers, compare_latency, crossfit, crossfit_fresh, pairs, placebo
 from flywheel.prove.tasks import Classification
 from flywheel.records import Dataset, Example
 
@@ -79,18 +80,63 @@ def test_what_the_base_saw_is_answered_without_it():
     assert found["e6"].output == "l6"  # the base may answer what nobody taught it from this dataset
 
 
-def test_the_placebo_never_sees_a_fresh_label_nor_its_fold():
-    old, fresh = rows(20), [Example(id="f", input="f", label="f", group="f", fold=2, spin=1)]
+def fresh_ones(*groups):
+    """One fresh example a group, in folds 0, 1, 2, …"""
+    return [Example(id=f"f{i}", input=f"f{i}", label="f", group=g, fold=i, spin=1) for i, g in enumerate(groups)]
+
+
+def test_the_placebo_never_sees_a_fresh_label_and_knows_all_that_the_champion_knows():
+    old, fresh = rows(20), fresh_ones("f", "g2")
     trainer = Parrot()
-    assert placebo(trainer, data(old + fresh), fresh, seed=9) == {"f": Answer("never seen")}
+    assert placebo(trainer, data(old + fresh), fresh, seed=9) == {
+        "f0": Answer("never seen"),
+        "f1": Answer("never seen"),
+    }
     ((taught, base, seed),) = trainer.fits
     assert base is None
     assert seed == 9
-    assert {e.fold for e in taught.examples} == {0, 1, 3, 4}
-    placebo(trainer, data(old), fresh, seed=9, matched=False)
-    assert len(trainer.fits[1][0].examples) == 20
+    assert {e.id for e in taught.examples} == {e.id for e in old}
     with pytest.raises(NothingToLearn, match="placebo"):
         placebo(trainer, data(fresh), fresh, seed=9)
+
+
+def test_a_fresh_label_is_answered_without_its_fold_and_group_and_with_all_that_is_old():
+    """f1 is a near-duplicate of the old e2, which the champion knows; f3 and f4 are near-duplicates of one another."""
+    old, fresh = rows(20), fresh_ones("f", "g2", "h", "twins", "twins")
+    fresh += [Example(id="s", input="s", label="f", group="f", fold=0, spin=1, origin="synthetic")]
+    trainer = Parrot()
+    found = crossfit_fresh(trainer, data(old + fresh), {e.id for e in fresh}, seed=7)
+    assert list(found) == ["f0", "f1", "f2", "f3", "f4"]
+    assert {a.output for a in found.values()} == {"never seen"}
+    assert {seed for _, _, seed in trainer.fits} == {7}
+    everyone = {e.id for e in old + fresh}
+    assert [everyone - {e.id for e in taught.examples} for taught, _, _ in trainer.fits] == [
+        {"f0", "s"}, {"f1"}, {"f2"}, {"f3", "f4"}, {"f3", "f4"},
+    ]  # fmt: skip
+    assert len({taught.hash for taught, _, _ in trainer.fits}) == 5
+    assert crossfit_fresh(trainer, data(old), set()) == {}
+
+
+def test_a_candidate_that_learnt_nothing_answers_fresh_labels_as_its_champion_does():
+    """Also where the champion knows a near-duplicate of what is asked: nobody is handicapped."""
+
+    class Deaf(Parrot):
+        def fit(self, dataset, base=None, seed=0):
+            words = {e.group: e.label for e in dataset.examples if not e.spin}
+
+            class Said:
+                def predict(self, inputs):
+                    return Predictions([words.get(str(value), "never seen") for value in inputs])
+
+            return Said()
+
+    old = rows(20)
+    fresh = [replace(e, input=e.group) for e in fresh_ones("g1", "g2", "nobody's")]
+    ids = {e.id for e in fresh}
+    said = crossfit_fresh(Deaf(), data(old + fresh), ids)
+    assert said == answers(Deaf().fit(data(old)), fresh) == placebo(Deaf(), data(old), fresh, seed=3)
+    assert [a.output for a in said.values()] == ["l1", "l2", "never seen"]
+    assert crossfit(Deaf(), data(old + fresh))["f0"].output == "never seen"
 
 
 class Dice(Parrot):
@@ -141,11 +187,11 @@ def test_a_trainer_that_can_answer_without_fits_is_asked_to_and_leaves_out_the_s
     assert [gone for gone, _ in short.turns] == [
         frozenset({e.id for e in examples.examples} - {e.id for e in taught.examples}) for taught, _, _ in plain.fits
     ]
-    fresh = [Example(id=f"f{i}", input=f"f{i}", label="f", group="g0" if i else "f", fold=i) for i in range(3)]
-    old = data([*rows(20), *fresh])
-    assert placebo(short, old, fresh, seed=9) == placebo(plain, old, fresh, seed=9)
+    fresh = fresh_ones("f", "g0", "g0")
+    both, ids = data([*rows(20), *fresh]), {e.id for e in fresh}
+    assert crossfit_fresh(short, both, ids) == crossfit_fresh(plain, both, ids)
     assert short.fits == []
-    assert frozenset({"e0", "e1", "e6", "e11", "e16"}) in [gone for gone, _ in short.turns]
+    assert [gone for gone, _ in short.turns] == [{"f0"}, {"f1", "f2"}, {"f1", "f2"}]
 
 
 def test_a_base_or_a_trainer_that_passes_means_fits():

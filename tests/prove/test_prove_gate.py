@@ -189,6 +189,9 @@ def test_three_examples_of_a_fixed_mode_veto_a_likely_gain_and_not_a_proved_one(
     assert proved.line.startswith("reopens m7 (3 of 3 broken): too few examples to rule out chance")
     assert proved.values["modes"] == ["m7"]
     assert told(good(), 5).outcome == "fail", "five of five are no chance"
+    two = many(20_000, 3, 1, 0, mode="m7") + many(21_000, 3, 1, 0, mode="m8")
+    ids = {name: [p.example.id for p in two if p.example.mode == name] for name in ("m7", "m8")}
+    assert outcome(gate(good() + two, settings=SETTINGS, fixed_modes=ids), "fixed modes").outcome == "fail", "nor six"
     likely = {"earlier": [(0.03, 0.02)] * 3, "released": [0.002, 0.001, 0.003]}
     assert gate(leaning(), settings=SETTINGS, **likely).decision == "promote"
     assert told(leaning(), 3, **likely).outcome == "fail"

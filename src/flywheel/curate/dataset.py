@@ -55,8 +55,8 @@ def build_dataset(
 
     - A second label for one interaction replaces the first; for the same input with different labels the latest
       reviewer is believed. Both are counted, and the conflicts named, in the notes. What is only nearly the same may
-      have another label ("set an alarm", "set no alarm"): all are learnt, and the doubtful come to a second look. With
-      `regression` (by default: every label is a number and some have a fraction) numbers may differ.
+      have another label ("set an alarm", "set no alarm"): all are learnt, and the doubtful may come to a second look.
+      With `regression` (by default: every label is a number and some have a fraction) numbers may differ.
     - With more than `cap` examples, those of this spin stay and the others are drawn from a replay buffer, as evenly
       over labels (tenths of the range for numbers) as they allow (Rolnick et al. 2019, "Experience replay").
     - A synthetic example stays where every example it was made of does; the cap does not count it.
@@ -141,9 +141,9 @@ def _settled(examples: Sequence[Example], conflicts: list[dict[str, Any]]) -> li
     and to leave one of them out would teach the model a certainty that is not there. And only of the same input, but
     for case and spaces: one word sets two near-duplicates apart, and often it is the word that matters.
     """
-    same: defaultdict[tuple[str, str], list[Example]] = defaultdict(list)
+    same: defaultdict[str, list[Example]] = defaultdict(list)
     for example in examples:
-        same[example.group or example.id, _words(example.input)].append(example)
+        same[canonical(_bare(example.input))].append(example)
     kept: list[Example] = []
     for name in sorted(same):
         best = max(same[name], key=_trust)
@@ -159,7 +159,7 @@ def _settled(examples: Sequence[Example], conflicts: list[dict[str, Any]]) -> li
             )
             conflicts.append(
                 {
-                    "group": name[0],
+                    "group": best.group or best.id,
                     "believed": best.label,
                     "by": best.by,
                     "left_out": [{"id": loser.id, "label": loser.label} for loser in losers],
@@ -168,9 +168,15 @@ def _settled(examples: Sequence[Example], conflicts: list[dict[str, Any]]) -> li
     return kept
 
 
-def _words(value: Any) -> str:
-    """An input as it is compared: a text without regard to case and spaces, anything else exactly."""
-    return canonical(" ".join(value.casefold().split()) if isinstance(value, str) else value)
+def _bare(value: Any) -> Any:
+    """An input as it is compared: texts without regard to case and spaces, 1 and 1.0 as the same number."""
+    if isinstance(value, str):
+        return " ".join(value.casefold().split())
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
+        return float(value)
+    if isinstance(value, Mapping):
+        return {key: _bare(one) for key, one in value.items()}
+    return [_bare(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _described(value: Any) -> bool:

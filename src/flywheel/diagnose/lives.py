@@ -1,4 +1,7 @@
-"""The life of a failure mode: open → in work → fixed → reopened, by itself, when it recurs."""
+"""The life of a failure mode: open → in work → fixed → reopened, by itself, when it recurs.
+
+(A release may reopen one, too: `flywheel.loop.decide.close_modes`.)
+"""
 
 from __future__ import annotations
 

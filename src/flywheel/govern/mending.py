@@ -10,7 +10,9 @@ from flywheel.store.erase import ERASED
 
 __all__ = ["echoes", "mended", "spoken", "unnamed"]
 
-_KEYED = frozenset({"assignments", "novelty", "answers", "placebo", "second_looks", "wanted"})  # an id is the key
+_KEYED = frozenset(
+    {"assignments", "novelty", "answers", "fresh_answers", "placebo", "second_looks", "wanted"}
+)  # an id is the key
 _LISTED = frozenset({"exemplars", "fixed_ids", "broke_ids", "members"})  # lists of ids
 _SPOKEN = frozenset({"name", "line", "why", "evidence", "detail", "remedy"})  # texts that may quote an input
 _SPOKEN |= {"whys", "question", "answer", "query", "what", "expected", "closing"}

@@ -97,7 +97,7 @@ def _pairs(work: Turn) -> tuple[list[prove.Pair], str]:
         task=work.shop.task,
         fresh={example.id for example in dataset.examples if example.id not in trained_on},
         champion=champion,
-        candidate=_answers(extra["answers"]),
+        candidate={**_answers(extra["answers"]), **_answers(extra.get("fresh_answers"))},
         placebo=_answers(extra["placebo"]) if extra["placebo"] else None,
     )
     work.paired = found, rival
@@ -197,7 +197,7 @@ def _earlier(work: Turn) -> dict[str, Any]:
         values = next((check.values for check in spin.verdict.checks if check.name == "superiority"), {})
         if values.get("spin_error", 0) > 0:
             gain, error = float(values["spin_gain"]), float(values["spin_error"])
-            if spin.verdict.decision == "promote":
+            if (work.shop.store.state.step(spin.number, "release") or {}).get("released"):
                 released.append(no_gain(gain, error, judged))
             judged.append((gain, error))
     return {"earlier": judged, "released": released}

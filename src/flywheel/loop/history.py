@@ -45,9 +45,11 @@ class Turned:
 
     @property
     def reopened(self) -> list[Mode]:
-        """The fixed modes that this spin saw again."""
+        """The fixed modes that this spin saw again, or that its release brought back."""
         was = {key for key, mode in self.before.items() if mode.state == "fixed"}
-        return [mode for key, mode in self.found.items() if key in was and mode.state == "reopened"]
+        seen = [mode for key, mode in self.found.items() if key in was and mode.state == "reopened"]
+        brought = (mode for key, mode in self.after.items() if mode.state == "reopened" and self._state(key) == "fixed")
+        return [*seen, *brought]
 
     def _state(self, key: str) -> str:
         mode = self.found.get(key) or self.before.get(key)

@@ -20,7 +20,7 @@ from flywheel.loop.spreading import passed_on
 from flywheel.loop.synthesise import augmented
 from flywheel.loop.turn import Turn
 from flywheel.ports import Model, Trainer
-from flywheel.records import Candidate, Example, Feedback, ReviewItem, to_dict
+from flywheel.records import Candidate, Dataset, Example, Feedback, ReviewItem, to_dict
 from flywheel.store import Store
 
 __all__ = ["log_labels", "record_label", "seed_examples", "step_curate", "step_label", "step_train", "withdraw_labels"]
@@ -297,7 +297,7 @@ def step_train(work: Turn) -> dict[str, Any]:
         spin=spin.number,
         seconds=round(time.perf_counter() - started, 3),
     )
-    extra = {"answers": _plain(answers), "placebo": _placebo(work, trainer, dataset.examples)}
+    extra = {"answers": _plain(answers), **_on_fresh(work, trainer, dataset)}
     state.save_candidate(candidate, extra)
     work.spin = replace(work.spin, candidate=version)
     return {"candidate": version}
@@ -334,12 +334,14 @@ def _plain(answers: Mapping[str, prove.Answer]) -> dict[str, list[Any]]:
     }
 
 
-def _placebo(work: Turn, trainer: Trainer, examples: Sequence[Example]) -> dict[str, list[Any]] | None:
-    """The candidate's learner without the new labels: what a candidate that learned nothing would answer."""
+def _on_fresh(work: Turn, trainer: Trainer, dataset: Dataset) -> dict[str, Any]:
+    """Two answers to each label that the champion has not learnt: by the candidate without it, and by the placebo."""
     known = work.dataset(work.incumbent.dataset) if work.incumbent and work.incumbent.dataset else None
-    if known is None:
-        return None
-    trained_on = {example.id for example in known.examples}
-    fresh = [example for example in examples if example.id not in trained_on]
-    folds, seed = work.shop.config.curate.folds, work.spin.seed + 1
-    return _plain(prove.placebo(trainer, known, fresh, seed=seed, folds=folds)) if fresh else None
+    trained_on = {example.id for example in known.examples} if known else set()
+    fresh = [example for example in dataset.examples if example.id not in trained_on]
+    if known is None or not fresh:
+        return {"fresh_answers": None, "placebo": None}
+    folds, seed = work.shop.config.curate.folds, work.spin.seed
+    ids = {example.id for example in fresh}
+    said = prove.crossfit_fresh(trainer, dataset, ids, seed=seed, folds=folds)
+    return {"fresh_answers": _plain(said), "placebo": _plain(prove.placebo(trainer, known, fresh, seed=seed + 1))}

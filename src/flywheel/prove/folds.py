@@ -12,7 +12,7 @@ from flywheel.errors import NothingToLearn
 from flywheel.ports import Model, Predictions, Progress, Trainer
 from flywheel.records import Dataset, Example
 
-__all__ = ["Answer", "answers", "crossfit", "placebo"]
+__all__ = ["Answer", "answers", "crossfit", "crossfit_fresh", "placebo"]
 
 _OTHER_SEED = 7919  # far from the seeds of the next spins
 
@@ -70,7 +70,7 @@ def crossfit(
     saw = frozenset(base_saw) if base is not None else frozenset()
     fitted = [(part, held) for part, held in cut if parts is None or part in parts]
     for done, (part, held) in enumerate(fitted):
-        rest = _without(dataset, _left_out(dataset, held, part, folds), part)
+        rest = _without(dataset, _left_out(dataset, held, part, folds), f"fold {part}")
         for warm, asked in (
             (base, [e for e in held if e.id not in saw]),
             (None, [e for e in held if e.id in saw]),
@@ -82,64 +82,67 @@ def crossfit(
     return {e.id: found[e.id] for e in tested if e.id in found}
 
 
+def crossfit_fresh(
+    trainer: Trainer, dataset: Dataset, fresh: Collection[str], *, seed: int = 0, folds: int = 5
+) -> dict[str, Answer]:
+    """Answer the examples that the champion has not learnt (`fresh`, by id) as the candidate would without them.
+
+    A fit for each fold leaves out the fresh examples of that fold, and fresh ones in a group with them, and keeps all
+    that the champion has learnt. So candidate, champion and `placebo` know the same old examples, near-duplicates of
+    the one that is asked among them, and differ by the other fresh labels alone. (`crossfit` leaves out old
+    near-duplicates too: a champion that knows them would seem the better one.) A trainer with a `crossfit` of its own
+    is asked for the answers.
+    """
+    new = [e for e in dataset.examples if e.id in fresh]
+    turns: list[tuple[frozenset[str], list[Example]]] = []
+    for part, held in _parts([e for e in new if e.evidence], folds):
+        groups = {e.group for e in held if e.group}
+        ids = frozenset(e.id for e in new if e.fold % max(folds, 2) == part or e.group in groups)
+        turns.append((ids, held))
+    if not turns:
+        return {}
+    known = _closed(trainer, dataset, turns, seed)
+    if known is not None:
+        return known
+    found: dict[str, Answer] = {}
+    for gone, held in turns:
+        rest = _without(dataset, gone, f"the fresh of fold {held[0].fold % max(folds, 2)}")
+        found.update(answers(trainer.fit(rest, None, seed), held))
+    return found
+
+
 def placebo(
-    trainer: Trainer,
-    dataset: Dataset,
-    fresh: Sequence[Example],
-    *,
-    seed: int,
-    folds: int = 5,
-    matched: bool = True,
-    trainings: int = 4,
+    trainer: Trainer, dataset: Dataset, fresh: Sequence[Example], *, seed: int, trainings: int = 4
 ) -> dict[str, Answer]:
     """Answer the fresh examples by the candidate's learner trained again *without* the fresh labels.
 
-    `dataset` is the champion's own, `seed` must differ from the candidate's. The gate asks the candidate to beat this
-    model as well as the champion (why: `flywheel.prove.judging`). `matched` leaves out of the champion's data the fold
-    that the candidate's model for that example had to do without, at `folds` fits instead of one; then new labels and
-    seed are the only differences. Fresh examples that are already in `dataset` are never shown to their own model.
+    `dataset` is the champion's own, `seed` must differ from the candidate's. The gate asks the candidate, as
+    `crossfit_fresh` has it, to beat this model as well as the champion (why: `flywheel.prove.judging`). Fresh examples
+    that are in `dataset` are never shown to it.
 
     Where the model gives probabilities it is trained up to `trainings` times, by as many seeds (`Answer.again`), so
     that the gate knows what luck alone makes of them; a learner that says the same twice has none, and is left at two.
     """
-    first = _placebo(trainer, dataset, fresh, seed, folds, matched)
-    if not first or any(answer.likelihood is None for answer in first.values()):
+    asked = [e for e in fresh if e.evidence]
+    if not asked:
+        return {}
+    own = _without(dataset, frozenset(e.id for e in asked), "the fresh")
+    if not own.examples:
+        raise NothingToLearn(
+            "the champion's dataset has no examples beside the fresh ones, so there is no placebo to train"
+        )
+    first = answers(trainer.fit(own, None, seed), asked)
+    if any(answer.likelihood is None for answer in first.values()):
         return first
     others: list[dict[str, Answer]] = []
     for number in range(1, trainings):
-        others.append(_placebo(trainer, dataset, fresh, seed + _OTHER_SEED * number, folds, matched))
+        others.append(answers(trainer.fit(own, None, seed + _OTHER_SEED * number), asked))
         if all(others[0][key].likelihood == answer.likelihood for key, answer in first.items()):
             break
     return {
         key: replace(answer, again=tuple(other[key].likelihood or 0.0 for other in others))
         for key, answer in first.items()
     }
-
-
-def _placebo(
-    trainer: Trainer, dataset: Dataset, fresh: Sequence[Example], seed: int, folds: int, matched: bool
-) -> dict[str, Answer]:
-    asked = [e for e in fresh if e.evidence]
-    known = {e.id for e in asked}
-    own = replace(dataset, examples=tuple(e for e in dataset.examples if e.id not in known))
-    if not asked:
-        return {}
-    if not own.examples:
-        raise NothingToLearn(
-            "the champion's dataset has no examples beside the fresh ones, so there is no placebo to train"
-        )
-    parts: list[tuple[int | None, list[Example]]] = [*_parts(asked, folds)] if matched else [(None, asked)]
-    turns = [(_left_out(own, held, part, folds), held) for part, held in parts]
-    everyone = {e.id for e in own.examples}
-    turns = [(frozenset() if gone == everyone else gone, held) for gone, held in turns]
-    if len(turns) > 1:
-        known_already = _closed(trainer, own, turns, seed)
-        if known_already is not None:
-            return known_already
-    found: dict[str, Answer] = {}
-    for (part, _), (gone, held) in zip(parts, turns, strict=True):
-        found.update(answers(trainer.fit(_without(own, gone, part) if gone else own, None, seed), held))
-    return found
 
 
 def answers(model: Model, examples: Sequence[Example]) -> dict[str, Answer]:
@@ -184,19 +187,17 @@ def _parts(examples: Iterable[Example], folds: int) -> list[tuple[int, list[Exam
     return sorted(parts.items())
 
 
-def _left_out(dataset: Dataset, held: Sequence[Example], part: int | None, folds: int) -> frozenset[str]:
+def _left_out(dataset: Dataset, held: Sequence[Example], part: int, folds: int) -> frozenset[str]:
     """Ids of what a model must not see that answers `held`: their fold, and whatever shares a group with them."""
     ids = {e.id for e in held}
     groups = {e.group for e in held if e.group}
     return frozenset(
-        e.id
-        for e in dataset.examples
-        if e.id in ids or e.group in groups or (part is not None and e.fold % max(folds, 2) == part)
+        e.id for e in dataset.examples if e.id in ids or e.group in groups or e.fold % max(folds, 2) == part
     )
 
 
-def _without(dataset: Dataset, gone: frozenset[str], part: int | None) -> Dataset:
+def _without(dataset: Dataset, gone: frozenset[str], what: str) -> Dataset:
     """The dataset less these examples, under a hash of its own."""
     kept = tuple(e for e in dataset.examples if e.id not in gone)
-    name = hashlib.sha256(f"{dataset.hash} without fold {part}".encode()).hexdigest()
+    name = hashlib.sha256(f"{dataset.hash} without {what}".encode()).hexdigest()
     return replace(dataset, hash=name, examples=kept, parent=dataset.hash)

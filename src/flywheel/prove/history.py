@@ -25,19 +25,23 @@ _USUAL = 0.04
 
 _EVEN = 0.5
 """What is as likely to have gained nothing as not is never let through, however much room there is."""
+_REMEMBERED = 4
+"""So many releases leave room: what was certain long ago says little of a product that has stopped to gain."""
 
 
 def allowed_no_gain(level: float, released: Sequence[float] = ()) -> float:
-    """How probable "no gain" may be for the next release, so that on average over all of them it stays within `level`.
+    """How probable "no gain" may be for the next release, so that with the four before it the mean is within `level`.
 
-    `released` are the probabilities of those before. Their mean is the share of releases that are expected to have
-    gained nothing, given all that was seen (the Bayesian false discovery rate: Müller, Parmigiani, Robert and Rousseau
-    2004, "Optimal sample size for multiple testing"). Never above one half.
+    `released` are the probabilities of those before, the oldest first. Their mean is the share of releases that are
+    expected to have gained nothing, given all that was seen (the Bayesian false discovery rate: Müller, Parmigiani,
+    Robert and Rousseau 2004, "Optimal sample size for multiple testing"). Never above one half, and nothing after
+    doubtful ones until proved ones have paid for them.
 
     >>> allowed_no_gain(0.1), round(allowed_no_gain(0.1, [0.01, 0.02]), 2), allowed_no_gain(0.1, [0.0] * 9)
     (0.1, 0.27, 0.5)
     """
-    room = level * (len(released) + 1) - sum(released)
+    last = released[-_REMEMBERED:]
+    room = level * (len(last) + 1) - sum(last)
     return min(_EVEN, max(0.0, room))
 
 

@@ -8,19 +8,22 @@ candidate against champion on these labels therefore refutes "the same model", n
 
 **The placebo.** So a candidate must beat a placebo: its own learner trained again without the new labels, by another
 seed. Placebo and candidate are equally strange to the champion, so selection favours both alike, and only the new
-labels set them apart. What is compared is how right each is, the probability that it gave to the label where there is
-one: new labels move that on every case, and turn the answer itself on few. The sign-flip test takes the cases as
-independent, which they are not quite: one training may be surer of everything than another by luck. So the placebo is
-trained by several seeds, and what these trainings differ by as a whole is added to the error. A learner whose trainings
-do not differ has no such luck. Where a model gives no probabilities, the answers must lean the same way (McNemar at
-0.25). Against the champion the candidate must then not lose: that comparison favours it, so a loss that is no accident
-is damning.
+labels set them apart. All know the same old examples, near-duplicates of what is asked among them; what is held out
+from the candidate is new (`folds.crossfit_fresh`). What is compared is how right each is, the probability that it gave
+to the label where there is one: new labels move that on every case, and turn the answer itself on few. The sign-flip
+test takes the cases as independent, which they are not quite: one training may be surer of everything than another by
+luck. So the placebo is trained by several seeds, and what these trainings differ by as a whole is added to the error. A
+learner whose trainings do not differ has no such luck. Where a model gives no probabilities, the answers must lean the
+same way (McNemar at 0.25). Against the champion the candidate must then not lose: that comparison favours it, so a loss
+that is no accident is damning.
 
 **What earlier spins say.** A few dozen labels turn too few answers to prove a gain of two points, and a gate that waits
 for proof serves the old champion meanwhile. Whether new labels pay in this product is known from the spins before: with
-their gains as prior (`prove.history`) a candidate whose own labels lean towards it may pass when no gain is less likely
-than alpha. Where retraining has brought nothing, the same prior lets nothing pass. `bench/gate.py` measures both ways:
-how often a candidate that learnt nothing passes, at one look and over many.
+their gains as prior (`prove.history`) a candidate whose own labels lean towards it may pass while, of it and the four
+releases before, no more than alpha is expected to have gained nothing: releases that were as good as proved leave room
+for one that is only likely (the Bayesian false discovery rate; Müller et al. 2004). Where retraining has brought
+nothing, the same prior lets nothing pass. `bench/gate.py` measures both ways: how often a candidate that learnt nothing
+passes, at one look and over many.
 
 **What is fair elsewhere.** The regression suite is made of examples the champion was trained on, answered on both
 sides by cross-fitting, and of fresh *audit* labels, which were drawn uniformly. Fresh labels that were aimed at
@@ -29,9 +32,9 @@ champion was right on them it was right by a hair, so they would overstate how o
 
 **Old cases and today's traffic.** The suite is made of what was known before, and the world may have moved on. Where
 the fresh labels, weighted to today's traffic, prove a gain, what the suite loses as a whole no longer vetoes it; what
-a class, a protected slice or a fixed mode loses does. A fixed mode known by three or four examples is the exception:
-they are alike, so they turn together and may do so by chance. They veto what is only likely to be a gain, not what the
-new labels prove by themselves; the mode is then open again and worked on.
+a class, a protected slice or a fixed mode loses does. A fixed mode of which the champion has fewer than five examples
+right is the exception: they are alike, so they turn together and may do so by chance. They veto what is only likely to
+be a gain, not what the new labels prove by themselves; the mode is then open again.
 
 **Many looks.** Labels gather over spins until they decide, and every spin brings fresh ones. Looks are counted and
 shown; what all looks at one champion may spend adds up to alpha (`exact.spent_alpha`).
@@ -220,7 +223,8 @@ def _taught(
         p, led = max(p, exact.shared_luck_test(gaps, luck)), True
     own, error = _this_spin(controlled)
     none = no_gain(own, error, earlier) if error > 0 else 1.0
-    if (p <= alpha and led) or (earlier and own > 0 and none <= allowed):
+    proved = p <= alpha and led
+    if proved or (earlier and own > 0 and none <= allowed):
         outcome = "pass"
     elif exact.sign_flip_test(-gaps) <= _HARM_ALPHA or (len(gaps) >= _ENOUGH and gain <= 0):
         outcome = "fail"
@@ -238,7 +242,7 @@ def _taught(
         line += f"; with {len(earlier)} earlier spins, no gain has a probability of {_p(none)} (needs {allowed:.2g})"
     values = {
         "gain": gain, "wins": control.wins, "losses": control.losses, "labels": len(gaps), "p": p, "alpha": alpha,
-        "look": look, "spin_gain": own, "spin_error": error, "no_gain": none, "allowed": allowed,
+        "look": look, "spin_gain": own, "spin_error": error, "no_gain": none, "allowed": allowed, "proved": proved,
     }  # fmt: skip
     missing = 0
     if outcome == "unsure":
@@ -290,6 +294,7 @@ def _decide(name: str, count: _Count, alpha: float, look: int, line: str) -> Che
         "p": count.p,
         "alpha": alpha,
         "look": look,
+        "proved": outcome == "pass",
     }
     return Check(name, outcome, f"{line} (p = {_p(count.p)}, {asked})", values)
 
@@ -349,11 +354,10 @@ def _outweighed(check: Check, gains: float) -> Check:
 def _modes(pairs: Sequence[Pair], fixed: Mapping[str, Sequence[str]], superiority: Check) -> Check:
     """No fixed mode may come back; the few examples of a small one do not outweigh a gain that is proved."""
     check, small = reopened_check(pairs, fixed)
-    told = superiority.values
-    proved = superiority.outcome == "pass" and told["p"] <= told["alpha"]
-    if not small or not proved:
+    if not small or not superiority.values["proved"]:
         return check
-    line = f"{check.line}: too few examples to rule out chance, and the new labels prove a gain (p = {_p(told['p'])})"
+    p = _p(superiority.values["p"])
+    line = f"{check.line}: too few examples to rule out chance, and the new labels prove a gain (p = {p})"
     return Check(check.name, "pass", line, check.values)
 
 

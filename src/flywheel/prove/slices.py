@@ -38,20 +38,21 @@ def slices_check(suite: Sequence[Pair], protected: Sequence[str], margin: float,
 
 def reopened_check(pairs: Sequence[Pair], fixed_modes: Mapping[str, Sequence[str]]) -> tuple[Check, bool]:
     """A fixed mode reopens when the candidate breaks most, and at least two, of its examples that the champion gets
-    right. The second value says whether all that reopen have too few examples to rule out chance."""
+    right. The second value says whether these right ones are, over all modes that reopen, too few to rule out
+    chance."""
     by_id = {p.example.id: p for p in pairs}
     reopened: dict[str, str] = {}
-    judged, small = 0, True
+    judged, lost = 0, 0
     for mode in sorted(fixed_modes):
         right = [by_id[i] for i in fixed_modes[mode] if i in by_id and by_id[i].champion_right]
         broke = sum(not p.candidate_right for p in right)
         judged += bool(right)
         if broke >= 2 and broke > len(right) / 2:
             reopened[mode] = f"{mode} ({broke} of {len(right)} broken)"
-            small &= len(right) < _FEW
+            lost += len(right)
     if reopened:
         values = {"reopened": len(reopened), "judged": judged, "modes": list(reopened)}
-        return Check("fixed modes", "fail", f"reopens {', '.join(reopened.values())}", values), small
+        return Check("fixed modes", "fail", f"reopens {', '.join(reopened.values())}", values), lost < _FEW
     line = f"none of {judged} fixed modes reopened" if judged else "no fixed mode to guard yet"
     return Check("fixed modes", "pass", line, {"reopened": 0, "judged": judged}), False
 
