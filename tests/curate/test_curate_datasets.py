@@ -87,6 +87,17 @@ def test_a_known_example_never_changes_its_group():
     assert assign_groups([example(2, input=text, group="")], known, SETTINGS)[0].group == "old-a"
 
 
+def test_the_same_input_never_lies_in_two_groups_where_another_bridges_them():
+    """ "a…" and "c…" are no near-duplicates, "b…" is one of both: whoever asks "c…" again belongs to the first "c…"."""
+    words = ["please", "tell", "me", "where", "the", "card", "that", "I", "ordered", "last", "week", "might", "be"]
+    a, b, c = (" ".join([*words, *more]) for more in (["right", "now"], ["right", "now", "sir"], ["now", "sir", "ok"]))
+    near = CurateSettings(near_duplicate=0.8)
+    known = [replace(one, group=g) for one, g in zip([example(0, input=a), example(1, input=c)], "AC", strict=True)]
+    bridge, again = assign_groups([example(2, input=b, group=""), example(3, input=c, group="")], known, near)
+    assert bridge.group in ("A", "C")
+    assert again.group == "C"
+
+
 # --- datasets ---
 
 

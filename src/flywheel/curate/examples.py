@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -53,18 +54,29 @@ def examples_of(
 def assign_groups(examples: Sequence[Example], known: Sequence[Example], settings: CurateSettings) -> list[Example]:
     """Give each of `examples` its group and fold; near-duplicates of a known example join that example's group.
 
-    A group's fold follows from its name, so it never changes; a known example never changes its group. The result does
-    not depend on the order of `examples`.
+    A group's fold follows from its name, so it never changes; a known example never changes its group. What is near to
+    examples of several groups joins the first of them; the very input of a known example joins that example's. The
+    result does not depend on the order of `examples`.
     """
     fixed = [example for example in known if example.group]
     ids = {example.id for example in fixed}
     new = sorted((example for example in examples if example.id not in ids), key=_content)
     roots = group_near_duplicates([example.input for example in (*fixed, *new)], settings.near_duplicate)
     names: dict[int, str] = {}
+    met: defaultdict[int, set[str]] = defaultdict(set)
     for root, example in zip(roots, (*fixed, *new), strict=True):
         names.setdefault(root, example.group if example.id in ids else _name(example))
+        if example.id in ids:
+            met[root].add(example.group)
+    bridged = {root for root, groups in met.items() if len(groups) > 1}
+    same: dict[str, str] = {}
+    for root, example in zip(roots, fixed, strict=False):
+        if root in bridged:
+            same.setdefault(canonical(example.input), example.group)
     named = {example.id: example.group for example in fixed}
-    named.update({example.id: names[root] for root, example in zip(roots[len(fixed) :], new, strict=True)})
+    for root, example in zip(roots[len(fixed) :], new, strict=True):
+        own = same.get(canonical(example.input)) if root in bridged else None
+        named[example.id] = own or names[root]
     return [
         replace(example, group=named[example.id], fold=_fold(named[example.id], settings.folds)) for example in examples
     ]
