@@ -109,15 +109,17 @@ def test_an_address_that_nobody_has_verified_is_no_name(house: Any, idp: Provide
         ({"aud": [CLIENT, "another-app"], "azp": "another-app"}, "given to another application"),
         ({"aud": None}, "does not hold"),
         ({"iss": "https://evil.example"}, "from another issuer"),
-        ({"exp": int(time.time()) - 3600}, "expired"),
+        ({"exp": -3600}, "expired"),
         ({"exp": None}, "does not hold"),
-        ({"iat": int(time.time()) + 3600}, "does not hold"),
-        ({"nbf": int(time.time()) + 3600}, "does not hold"),
+        ({"iat": 3600}, "does not hold"),
+        ({"nbf": 3600}, "does not hold"),
         ({"sub": " "}, "does not say who you are"),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_a_token_with_a_wrong_claim_signs_nobody_in(house: Any, idp: Provider, broken: dict, says: str) -> None:
+    # Numbers are seconds from now: a moment in the name of a test would differ between the workers that collect it.
+    broken = {claim: int(time.time()) + value if isinstance(value, int) else value for claim, value in broken.items()}
     client, fw = house
     idp.user["groups"] = "leads"
     idp.broken = broken
