@@ -83,6 +83,7 @@ def gap_closed(rows: Rows, stream: str, seed: int, arm: str, budget: int) -> flo
 def endpoint(rows: Rows, seeds: Sequence[int], arms: Sequence[str], budget: int = 100) -> dict[str, Any]:
     """Gap closed by arm: on each stream, on their mean, and the paired lead of the flywheel."""
     found: dict[str, Any] = {}
+    played = [s for s in GAINS if any((s, n, "frozen", 100) in rows for n in seeds)]
     for arm in arms:
         by_seed: dict[int, float] = {}
         streams: dict[str, Any] = {}
@@ -92,7 +93,7 @@ def endpoint(rows: Rows, seeds: Sequence[int], arms: Sequence[str], budget: int 
             if values:
                 streams[stream] = interval(values)
         for seed in seeds:
-            row = [cells[s][seed] for s in streams]
+            row = [cells[s][seed] for s in played]  # a mean over fewer streams would be another mean
             if row and all(v is not None for v in row):
                 by_seed[seed] = float(np.mean([v for v in row if v is not None]))
         found[arm] = {"streams": streams, "mean": interval(list(by_seed.values())), "by_seed": by_seed}

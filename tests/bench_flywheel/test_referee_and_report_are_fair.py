@@ -105,6 +105,16 @@ def test_the_endpoint_is_the_share_of_the_gap_and_its_lead_is_paired():
     assert gap_closed({}, "intents", 0, "random", 100) is None
 
 
+def test_an_arm_has_no_mean_over_fewer_streams_than_were_played():
+    made = {key: row for key, row in rows(0.1, range(4)).items() if key[::2] != ("banking", "flywheel")}
+    found = endpoint(made, range(4), ["random", "flywheel"])
+    assert found["flywheel"]["by_seed"] == {}
+    assert "lead" not in found["random"]
+    assert sorted(found["flywheel"]["streams"]) == ["dialect", "images", "intents"]
+    one = {key: row for key, row in rows(0.1, range(4)).items() if key[0] == "images"}
+    assert len(endpoint(one, range(4), ["random", "flywheel"])["flywheel"]["by_seed"]) == 4, "a quick look at one"
+
+
 def test_labels_needed_lie_on_the_line_between_budgets():
     assert labels_needed(rows(0.1, range(3)), "intents", range(3)) == pytest.approx([0.75] * 3)
     assert labels_needed(rows(-0.05, range(3)), "intents", range(3)) == [1.0] * 3
