@@ -33,8 +33,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from flywheel.config import GateSettings
-from flywheel.prove import agreement, answers, compare_latency, crossfit, crossfit_fresh, gate, pairs, placebo
+from flywheel.prove import agreement, answers, compare_latency, crossfit, gate, pairs, placebo
 from flywheel.prove.exact import proportion, sign_test
+from flywheel.prove.folds import crossfit_fresh
 from flywheel.prove.history import no_gain
 from flywheel.prove.tasks import Classification
 from flywheel.records import Dataset, Example

@@ -14,8 +14,8 @@ from flywheelbench.world import Request, World
 from flywheel import plugins
 from flywheel.config import GateSettings
 from flywheel.ports import Model, Predictions
-from flywheel.prove import agreement, compare_latency, crossfit, crossfit_fresh, gate, pairs, placebo
-from flywheel.prove.folds import Answer
+from flywheel.prove import agreement, compare_latency, crossfit, gate, pairs, placebo
+from flywheel.prove.folds import Answer, crossfit_fresh
 from flywheel.prove.tasks import Classification
 from flywheel.records import Dataset, Example
 

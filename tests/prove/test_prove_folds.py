@@ -8,7 +8,8 @@ import pytest
 
 from flywheel.errors import NothingToLearn
 from flywheel.ports import Predictions
-from flywheel.prove import Answer, agreement, answers, compare_latency, crossfit, crossfit_fresh, pairs, placebo
+from flywheel.prove import Answer, agreement, answers, compare_latency, crossfit, pairs, placebo
+from flywheel.prove.folds import crossfit_fresh
 from flywheel.prove.tasks import Classification
 from flywheel.records import Dataset, Example
 

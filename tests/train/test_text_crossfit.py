@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flywheel.prove import crossfit, crossfit_fresh
+from flywheel.prove import crossfit
+from flywheel.prove.folds import crossfit_fresh
 from flywheel.records import Dataset, Example
 from flywheel.testing import check_trainer
 from flywheel.train import text, text_machine

@@ -20,6 +20,7 @@ from flywheel.loop.spreading import passed_on
 from flywheel.loop.synthesise import augmented
 from flywheel.loop.turn import Turn
 from flywheel.ports import Model, Trainer
+from flywheel.prove.folds import crossfit_fresh
 from flywheel.records import Candidate, Dataset, Example, Feedback, ReviewItem, to_dict
 from flywheel.store import Store
 
@@ -343,5 +344,5 @@ def _on_fresh(work: Turn, trainer: Trainer, dataset: Dataset) -> dict[str, Any]:
         return {"fresh_answers": None, "placebo": None}
     folds, seed = work.shop.config.curate.folds, work.spin.seed
     ids = {example.id for example in fresh}
-    said = prove.crossfit_fresh(trainer, dataset, ids, seed=seed, folds=folds)
+    said = crossfit_fresh(trainer, dataset, ids, seed=seed, folds=folds)
     return {"fresh_answers": _plain(said), "placebo": _plain(prove.placebo(trainer, known, fresh, seed=seed + 1))}

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from flywheel.prove.folds import Answer as Answer
     from flywheel.prove.folds import answers as answers
     from flywheel.prove.folds import crossfit as crossfit
-    from flywheel.prove.folds import crossfit_fresh as crossfit_fresh
     from flywheel.prove.folds import placebo as placebo
     from flywheel.prove.judging import gate as gate
     from flywheel.prove.pairing import Pair as Pair
@@ -30,7 +29,6 @@ _HOMES = {
     "answers": "folds",
     "compare_latency": "artefact",
     "crossfit": "folds",
-    "crossfit_fresh": "folds",
     "gate": "judging",
     "pairs": "pairing",
     "placebo": "folds",
@@ -44,7 +42,6 @@ __all__ = [
     "answers",
     "compare_latency",
     "crossfit",
-    "crossfit_fresh",
     "gate",
     "pairs",
     "placebo",
