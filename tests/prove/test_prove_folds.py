@@ -109,7 +109,7 @@ def test_a_fresh_label_is_answered_without_its_fold_and_group_and_with_all_that_
     found = crossfit_fresh(trainer, data(old + fresh), {e.id for e in fresh}, seed=7)
     assert list(found) == ["f0", "f1", "f2", "f3", "f4"]
     assert {a.output for a in found.values()} == {"never seen"}
-    assert {seed for _, _, seed in trainer.fits} == {7}
+    assert len({seed for _, _, seed in trainer.fits}) == 5, "no training's luck counts for all folds"
     everyone = {e.id for e in old + fresh}
     assert [everyone - {e.id for e in taught.examples} for taught, _, _ in trainer.fits] == [
         {"f0", "s"}, {"f1"}, {"f2"}, {"f3", "f4"}, {"f3", "f4"},

@@ -90,8 +90,9 @@ def crossfit_fresh(
     A fit for each fold leaves out the fresh examples of that fold, and fresh ones in a group with them, and keeps all
     that the champion has learnt. So candidate, champion and `placebo` know the same old examples, near-duplicates of
     the one that is asked among them, and differ by the other fresh labels alone. (`crossfit` leaves out old
-    near-duplicates too: a champion that knows them would seem the better one.) A trainer with a `crossfit` of its own
-    is asked for the answers.
+    near-duplicates too: a champion that knows them would seem the better one.) Every fold is trained by a seed of its
+    own, so that the luck of one training is not taken for what the labels taught. A trainer with a `crossfit` of its
+    own is asked for the answers.
     """
     new = [e for e in dataset.examples if e.id in fresh]
     turns: list[tuple[frozenset[str], list[Example]]] = []
@@ -106,8 +107,9 @@ def crossfit_fresh(
         return known
     found: dict[str, Answer] = {}
     for gone, held in turns:
-        rest = _without(dataset, gone, f"the fresh of fold {held[0].fold % max(folds, 2)}")
-        found.update(answers(trainer.fit(rest, None, seed), held))
+        part = held[0].fold % max(folds, 2)
+        rest = _without(dataset, gone, f"the fresh of fold {part}")
+        found.update(answers(trainer.fit(rest, None, seed + _OTHER_SEED * (part + 1)), held))
     return found
 
 
