@@ -32,6 +32,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "augmentation": {"mine": {"augment": False}},
     "corrections by users": {"curate": {"corrections": False}},
     "learned split": {"curate": {"learned_split": False}},
+    "causes in the budget": {"curate": {"follow_causes": False}},
 }
 """Name of the part → the settings that take it out."""
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from flywheelbench.run import ROWS, read_rows
 
-__all__ = ["gap_closed", "holm", "interval", "main", "sign_flip"]
+__all__ = ["ablations", "gap_closed", "holm", "interval", "main", "sign_flip"]
 
 GAINS = ("intents", "banking", "dialect", "images")
 FREE = ("frozen", "oracle", "feedback as labels")
@@ -252,26 +252,43 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
                 if (m := data["others"][stream][a])
             ],
         )
-    data["ablations"] = _ablations(rows, parts, seeds)
+    data["ablations"] = ablations(rows, parts, seeds)
     lines += ["## What each part is worth: gap closed with it minus without it, points", ""]
-    lines += _table(
-        ["without", *streams],
-        [[p, *(_share(data["ablations"][p][s]) if s in data["ablations"][p] else "—" for s in streams)] for p in parts],
-    )
+    body = []
+    for part in parts:
+        own = data["ablations"][part]
+        cells = [_share(own["streams"][s]) if s in own["streams"] else "—" for s in GAINS]
+        harm = " and ".join(f"{hits} of {shipped}" for hits, shipped in (own["with"], own["without"]))
+        body.append([part.removeprefix("flywheel "), str(own["seeds"]), *cells, _share(own["mean"]), harm])
+    lines += _table(["flywheel", "seeds", *GAINS, "mean of these", "harmful with it and without it"], body)
     return data, "\n".join(lines)
 
 
-def _ablations(rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
+def ablations(rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """What is lost without each part, by stream and on the mean of the streams it was played on; and what both shipped.
+
+    `seeds` of a part is the number with which it was played on all of its streams; only these enter its mean.
+    """
     found: dict[str, dict[str, Any]] = {}
     for part in parts:
-        found[part] = {}
-        for stream in sorted({s for s, _, a, _ in rows if a == part}):
-            pairs = [
-                (gap_closed(rows, stream, n, "flywheel", 100), gap_closed(rows, stream, n, part, 100)) for n in seeds
-            ]
-            both = [a - b for a, b in pairs if a is not None and b is not None]
-            if both:
-                found[part][stream] = interval(both)
+        lost: dict[str, dict[int, float]] = {}
+        for stream in GAINS:
+            for seed in seeds:
+                own, less = (gap_closed(rows, stream, seed, arm, 100) for arm in ("flywheel", part))
+                if own is not None and less is not None:
+                    lost.setdefault(stream, {})[seed] = own - less
+        both = [(stream, seed) for stream, by_seed in lost.items() for seed in by_seed]
+        whole = set.intersection(*map(set, lost.values())) if lost else set()
+        harm = {
+            name: tuple(sum(rows[s, n, arm, 100][what] for s, n in both) for what in ("harmful", "promoted"))
+            for name, arm in (("with", "flywheel"), ("without", part))
+        }
+        found[part] = {
+            "streams": {stream: interval(list(by_seed.values())) for stream, by_seed in lost.items()},
+            "mean": interval([float(np.mean([lost[s][n] for s in lost])) for n in sorted(whole)]),
+            "seeds": len(whole),
+            **harm,
+        }
     return found
 
 

@@ -122,6 +122,8 @@ class CurateSettings:
     """Learn from users who name the right answer, where the champion thinks it likely; such labels prove nothing."""
     learned_split: bool = True
     """Let what their labels mended decide how the targeted budget is shared among the ways of choosing."""
+    follow_causes: bool = True
+    """Let causes move the targeted budget: up to twice as much where labels are missing, down to a third elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

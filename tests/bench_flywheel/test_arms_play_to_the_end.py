@@ -52,3 +52,16 @@ def test_the_product_plays_within_its_budget_and_the_same_again(table):
     assert (again["live"], again["sealed"], again["trials"]) == (row["live"], row["sealed"], row["trials"])
     bare = play(world, "flywheel without gate", 100, shared, referee)
     assert bare["promoted"] == bare["candidates"]
+
+
+def test_a_rehearsal_begins_like_every_arm_and_says_the_same_again(table):
+    from flywheelbench.play import play
+    from flywheelbench.rehearse import rehearse
+
+    world, shared, referee = table
+    margin = play(world, "margin", 100, shared, referee)["live"]
+    assert rehearse(world, shared, margin=True).tolist() == pytest.approx(margin, abs=5e-5), "one batch is the habit"
+    whole, parts = (rehearse(world, shared, rounds=rounds, budget=600) for rounds in (1, 2))
+    assert whole[0] == parts[0] == pytest.approx(margin[0], abs=5e-5)
+    assert rehearse(world, shared, budget=600).tolist() == whole.tolist()
+    assert parts.tolist() != whole.tolist()

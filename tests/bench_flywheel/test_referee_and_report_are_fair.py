@@ -10,7 +10,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 from flywheelbench.referee import Referee, Seen, calibration_error, outside_recall
-from flywheelbench.report import endpoint, gap_closed, group_gap, harms, holm, interval, labels_needed, sign_flip
+from flywheelbench.report import (
+    ablations,
+    endpoint,
+    gap_closed,
+    group_gap,
+    harms,
+    holm,
+    interval,
+    labels_needed,
+    sign_flip,
+)
 from flywheelbench.world import Sealed, World
 
 
@@ -126,6 +136,22 @@ def test_harms_and_group_gaps_are_counted_over_runs():
     assert (found["promoted"], found["harmful"], found["refused"], found["good"]) == (40, 4, 4, 20)
     assert group_gap(made, "intents", range(4), "random") == pytest.approx([0.1] * 4)
     assert group_gap(made, "intents", range(4)) == pytest.approx([0.0] * 4)
+
+
+def test_what_a_part_is_worth_is_paired_and_its_harm_counted():
+    known = rows(0.1, range(5, 9))
+    part = "flywheel without gate"
+    for (stream, seed, arm, budget), row in list(known.items()):
+        if (arm, budget) == ("flywheel", 100) and stream in ("images", "dialect") and (stream, seed) != ("images", 8):
+            low, high = (known[stream, seed, name, 100]["preq"] for name in ("frozen", "oracle"))
+            lost = {"images": 0.2, "dialect": -0.1}[stream] * (high - low)
+            known[stream, seed, part, 100] = {**row, "preq": row["preq"] - lost, "harmful": 3, "promoted": 12}
+    found = ablations(known, [part], range(5, 9))[part]
+    assert found["streams"]["images"][0] == pytest.approx(0.2)
+    assert found["streams"]["dialect"][0] == pytest.approx(-0.1)
+    assert set(found["streams"]) == {"images", "dialect"}
+    assert (found["seeds"], found["mean"][0]) == (3, pytest.approx(0.05))
+    assert found["without"] == (21, 84)
 
 
 def test_the_tests_have_known_answers():

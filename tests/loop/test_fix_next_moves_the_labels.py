@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import flywheel
+from flywheel import curate
 from flywheel.errors import InvalidRecord, NotFound
 from flywheel.records import Mode
 
@@ -70,6 +71,26 @@ def test_the_next_spin_asks_about_the_mode_that_was_wished_for(grown, tmp_path):
     assert all(0 < item.propensity <= 1 for item in wished)
     [line] = [line for line in trail if line["action"] == "fix next"]
     assert (line["subject"], line["by"]) == (least, "ana")
+
+
+def test_causes_move_the_labels_too_unless_that_is_turned_off(grown, tmp_path, monkeypatch):
+    worths, select = {}, curate.select
+    for follow in (True, False):
+        shutil.copytree(grown, tmp_path / str(follow))
+        with flywheel.open(tmp_path / str(follow), curate={"follow_causes": follow}) as fw:
+            least = next(mode.id for mode in fw._store.state.modes() if mode.state != "fixed")
+            fw.fix_next(least, by="ana", at=AT + timedelta(hours=5))
+
+            def listen(*args, follow=follow, **kwargs):
+                worths[follow] = kwargs["worth"]
+                return select(*args, **kwargs)
+
+            monkeypatch.setattr(curate, "select", listen)
+            fw.spin(budget=60, at=AT + timedelta(days=1, hours=3))
+    assert len(worths[True]) >= 2
+    assert all(0.3 <= worth <= 20 for worth in worths[True].values())
+    assert len(worths[False]) == 1, "the wish alone"
+    assert set(worths[False].values()) == {10.0}
 
 
 def test_a_wish_is_taken_back_and_refused_where_it_makes_no_sense(tmp_path):

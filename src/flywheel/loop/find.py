@@ -212,7 +212,7 @@ def step_select(work: Turn) -> dict[str, Any]:
             settings=replace(settings, audit_share=min(1.0, settings.audit_share * spin.budget / left)),
             spin=spin.number,
             seed=spin.seed,
-            worth=_worth(following.shares, preferred),
+            worth=_worth(following.shares if settings.follow_causes else {}, preferred),
             doubt=champion_doubts(work, work.pool),
             told=heard(work, work.pool),
             protected=shop.config.product.protected,
