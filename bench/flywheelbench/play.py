@@ -19,7 +19,7 @@ from flywheelbench.world import Request, World
 from flywheel.ports import Model
 from flywheel.records import Example
 
-__all__ = ["play"]
+__all__ = ["end_of", "play"]
 
 
 class Book:
@@ -104,7 +104,7 @@ def play(world: World, arm: str, budget: int, shared: Shared, referee: Referee, 
     }  # fmt: skip
 
 
-def _end(requests: Sequence[Request]) -> datetime:
+def end_of(requests: Sequence[Request]) -> datetime:
     """A spin begins at midnight behind its traffic."""
     from datetime import timedelta
 
@@ -127,7 +127,7 @@ def _play_habit(
         said = champion.predict([request.input for request in requests])
         book.answered(requests, said.outputs)
         inbox.add(number, requests, said.outputs)
-        window = Window(number, requests, said, inbox.due(_end(requests)), rng, shared, known)
+        window = Window(number, requests, said, inbox.due(end_of(requests)), rng, shared, known)
         purse = 0 if arm == "frozen" else budget
         if habit.on_drift:
             confidence = np.asarray(said.confidence)
@@ -196,9 +196,9 @@ def _play_product(world: World, without: str | None, budget: int, book: Book, me
             outputs = product.answer(requests)
             book.answered(requests, outputs)
             inbox.add(number, requests, outputs)
-            product.hear(inbox.due(_end(requests)))
+            product.hear(inbox.due(end_of(requests)))
             before = len(product.candidates)
-            spin = product.spin(_end(requests), lambda r, n=number: not world.late or of[r.id] < n)
+            spin = product.spin(end_of(requests), lambda r, n=number: not world.late or of[r.id] < n)
             spins.append(spin)
             for old, new, promoted in product.candidates[before:]:
                 book.judged(number, old, new, promoted)

@@ -161,7 +161,16 @@ def _wilson(hits: int, n: int) -> tuple[float, float, float]:
 def means(rows: Rows, arm: str, stream: str, names: Sequence[str], budget: int = 100) -> dict[str, float]:
     """Other figures of an arm on a stream, the mean over seeds."""
     own = [row for (s, _, a, b), row in rows.items() if (s, a, b) == (stream, arm, 100 if arm in FREE else budget)]
-    return {n: float(np.mean(v)) for n in names if (v := [r[n] for r in own if isinstance(r.get(n), int | float)])}
+    return {n: float(np.mean(v)) for n in names if (v := [x for r in own if (x := _figure(r, n)) is not None])}
+
+
+def _figure(row: Mapping[str, Any], name: str) -> float | None:
+    """A number of a row; `own_seconds` is what a spin takes beside training, replay and gate."""
+    if name == "own_seconds":
+        share, whole = _figure(row, "own_share"), _figure(row, "spin_seconds")
+        return None if share is None or whole is None else share * whole
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def group_gap(rows: Rows, stream: str, seeds: Sequence[int], arm: str = "flywheel") -> list[float]:
@@ -240,7 +249,7 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
         [[s, *(_share(data["group_gap"][s][a]) if a in data["group_gap"][s] else "—" for a in shown)] for s in GAINS],
     )
     names = ("preq", "final", "labels", "old_classes", "worst_slice", "outside_at_90", "ece", "flips", "noise_share",
-             "own_share", "spin_seconds", "train_cpu", "capped", "cpu")  # fmt: skip
+             "own_share", "own_seconds", "spin_seconds", "train_cpu", "capped", "cpu")  # fmt: skip
     data["others"] = {s: {arm: means(rows, arm, s, names) for arm in order} for s in streams}
     for stream in streams:
         lines += [f"## {stream}: the other figures (means over seeds)", ""]
@@ -257,17 +266,25 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
     body = []
     for part in parts:
         own = data["ablations"][part]
-        cells = [_share(own["streams"][s]) if s in own["streams"] else "—" for s in GAINS]
+        cells = [
+            "the same" if s in own["same"] else _share(own["streams"][s]) if s in own["streams"] else "—" for s in GAINS
+        ]
         harm = " and ".join(f"{hits} of {shipped}" for hits, shipped in (own["with"], own["without"]))
-        body.append([part.removeprefix("flywheel "), str(own["seeds"]), *cells, _share(own["mean"]), harm])
-    lines += _table(["flywheel", "seeds", *GAINS, "mean of these", "harmful with it and without it"], body)
+        body.append([part.removeprefix("flywheel "), *cells, str(own["seeds"]), _share(own["mean"]), harm])
+    lines += _table(["flywheel", *GAINS, "seeds", "mean of these", "harmful with it and without it"], body)
+    lines += [
+        "*seeds* are those that were played on all of a part's streams; the mean and the harm are over them, a cell "
+        "of a stream over all seeds it has. *The same*: the part does nothing there.",
+        "",
+    ]
     return data, "\n".join(lines)
 
 
 def ablations(rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
     """What is lost without each part, by stream and on the mean of the streams it was played on; and what both shipped.
 
-    `seeds` of a part is the number with which it was played on all of its streams; only these enter its mean.
+    `seeds` of a part is the number with which it was played on all of its streams; only these enter its mean and the
+    counts of harm. Streams on which every run is `same` with the part and without it enter neither.
     """
     found: dict[str, dict[str, Any]] = {}
     for part in parts:
@@ -277,16 +294,20 @@ def ablations(rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> dict[st
                 own, less = (gap_closed(rows, stream, seed, arm, 100) for arm in ("flywheel", part))
                 if own is not None and less is not None:
                     lost.setdefault(stream, {})[seed] = own - less
-        both = [(stream, seed) for stream, by_seed in lost.items() for seed in by_seed]
-        whole = set.intersection(*map(set, lost.values())) if lost else set()
+        same = [stream for stream, by_seed in lost.items() if not any(by_seed.values())]
+        lost = {stream: by_seed for stream, by_seed in lost.items() if stream not in same}
+        whole = sorted(set.intersection(*map(set, lost.values()))) if lost else []
         harm = {
-            name: tuple(sum(rows[s, n, arm, 100][what] for s, n in both) for what in ("harmful", "promoted"))
+            name: tuple(
+                sum(rows[s, n, arm, 100][what] for s in lost for n in whole) for what in ("harmful", "promoted")
+            )
             for name, arm in (("with", "flywheel"), ("without", part))
         }
         found[part] = {
             "streams": {stream: interval(list(by_seed.values())) for stream, by_seed in lost.items()},
-            "mean": interval([float(np.mean([lost[s][n] for s in lost])) for n in sorted(whole)]),
+            "mean": interval([float(np.mean([lost[s][n] for s in lost])) for n in whole]),
             "seeds": len(whole),
+            "same": same,
             **harm,
         }
     return found

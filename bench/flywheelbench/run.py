@@ -31,7 +31,7 @@ from flywheelbench.habits import HABITS
 from flywheelbench.product import ABLATIONS
 from flywheelbench.streams import STREAMS
 
-__all__ = ["ROWS", "append_row", "main", "read_rows"]
+__all__ = ["ROWS", "append_row", "main", "numbers", "read_rows"]
 
 ROWS = Path(__file__).parents[1] / "results" / "flywheelbench.csv"
 ARMS = (*HABITS, "flywheel")
@@ -118,7 +118,12 @@ def _unit(
     return played
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """Whole numbers and ranges of them.
+
+    >>> numbers("1-3,7")
+    [1, 2, 3, 7]
+    """
     found: list[int] = []
     for part in text.split(","):
         low, _, high = part.partition("-")
@@ -151,9 +156,9 @@ def main() -> None:
     unknown = [a for a in arms if a not in ARMS and a.partition(" without ")[2] not in ABLATIONS]
     if unknown:
         parser.error(f"no arm is called {unknown[0]!r}. There are: {', '.join(ARMS)}, ablations")
-    budgets = _numbers(options.budgets)
+    budgets = numbers(options.budgets)
     done = {tuple(row[name] for name in KEYS) for row in read_rows(options.rows)}
-    units = [(stream, seed) for seed in _numbers(options.seeds) for stream in options.streams.split(",")]
+    units = [(stream, seed) for seed in numbers(options.seeds) for stream in options.streams.split(",")]
     options.rows.parent.mkdir(parents=True, exist_ok=True)
     failed, count, started = 0, 0, time.perf_counter()
     with Manager() as manager, ProcessPoolExecutor(options.workers) as pool:

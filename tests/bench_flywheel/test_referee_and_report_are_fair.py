@@ -19,6 +19,7 @@ from flywheelbench.report import (
     holm,
     interval,
     labels_needed,
+    means,
     sign_flip,
 )
 from flywheelbench.world import Sealed, World
@@ -146,12 +147,21 @@ def test_what_a_part_is_worth_is_paired_and_its_harm_counted():
             low, high = (known[stream, seed, name, 100]["preq"] for name in ("frozen", "oracle"))
             lost = {"images": 0.2, "dialect": -0.1}[stream] * (high - low)
             known[stream, seed, part, 100] = {**row, "preq": row["preq"] - lost, "harmful": 3, "promoted": 12}
+    for seed in range(5, 9):
+        known["banking", seed, part, 100] = known["banking", seed, "flywheel", 100]
     found = ablations(known, [part], range(5, 9))[part]
     assert found["streams"]["images"][0] == pytest.approx(0.2)
     assert found["streams"]["dialect"][0] == pytest.approx(-0.1)
     assert set(found["streams"]) == {"images", "dialect"}
+    assert found["same"] == ["banking"], "where nothing was taken out there is nothing to count"
     assert (found["seeds"], found["mean"][0]) == (3, pytest.approx(0.05))
-    assert found["without"] == (21, 84)
+    assert (found["with"], found["without"]) == ((0, 60), (18, 72))
+
+
+def test_what_a_spin_takes_beside_training_is_its_share_of_the_whole():
+    made = {("images", seed, "flywheel", 100): {"own_share": 0.5, "spin_seconds": 2.0 * seed} for seed in (1, 2)}
+    made["images", 3, "flywheel", 100] = {"own_share": None, "spin_seconds": 7.0}
+    assert means(made, "flywheel", "images", ("own_seconds",)) == {"own_seconds": pytest.approx(1.5)}
 
 
 def test_the_tests_have_known_answers():
