@@ -60,19 +60,23 @@ def test_a_rehearsal_begins_like_every_arm_keeps_its_budget_and_says_the_same_ag
 
     world, shared, referee = table
     margin = play(world, "margin", 100, shared, referee)["live"]
-    assert rehearsal.rehearse(world, shared, margin=True).tolist() == pytest.approx(margin, abs=5e-5), "the habit"
+    assert rehearsal.rehearse(world, shared, margin=True).live.tolist() == pytest.approx(margin, abs=5e-5), "the habit"
     asked, select = [], rehearsal._Window.select
     monkeypatch.setattr(
         rehearsal._Window, "select", lambda *given: asked.append(select(*given)) or asked[-1], raising=True
     )
-    whole, parts = (rehearsal.rehearse(world, shared, rounds=rounds, budget=600) for rounds in (1, 2))
+    whole, parts = (rehearsal.rehearse(world, shared, rounds=rounds, budget=600).live for rounds in (1, 2))
     for part in (asked[:3], asked[3:]):
         bought = [one for some in part for one in some]
         assert len({i for i, _ in bought}) == len(bought) == 3 * 72, "every label is another request"
         assert sum(audit for _, audit in bought) == 3 * 15
     assert len(asked) == 3 + 6
     assert whole[0] == parts[0] == pytest.approx(margin[0], abs=5e-5)
-    assert rehearsal.rehearse(world, shared, budget=600).tolist() == whole.tolist()
+    assert rehearsal.rehearse(world, shared, budget=600).live.tolist() == whole.tolist()
     assert parts.tolist() != whole.tolist()
+    asked.clear()
+    wary = rehearsal.rehearse(world, shared, budget=600, disagreements=0.25)
+    assert sum(map(len, asked)) == 3 * (72 - 18), "what is kept for disagreements is not asked before"
+    assert wary.kept_back <= 3
     with pytest.raises(ValueError, match="come late"):
         rehearsal.rehearse(replace(world, late=True), shared)
