@@ -207,7 +207,7 @@ def test_one_message_a_minute_without_payloads(caplog):
             c.flush(20)
     assert c.stats()["dropped"] == {"invalid": 20}
     ours = [record for record in caplog.records if record.name == "flywheel"]
-    assert len(ours) == 2
+    assert len(ours) == 2, [record.getMessage() for record in ours]
     assert "secret" not in caplog.text
 
 

@@ -116,7 +116,8 @@ def test_no_expression_repeats_a_repetition():
         for rule in vars(module).values():
             if isinstance(rule, re.Pattern):
                 seen += 1
-                assert not re.search(r"[+*]\)(?:[+*]|\{\d+,\})(?!\+)", rule.pattern), rule.pattern
+                free = re.sub(r"\(\?>\(\?:.*?\)\*\)", "", rule.pattern)  # an atomic group never goes back
+                assert not re.search(r"[+*]\)(?:[+*]|\{\d+,\})(?!\+)", free), rule.pattern
     assert seen > 15
 
 

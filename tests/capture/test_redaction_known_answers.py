@@ -40,6 +40,7 @@ TOKENS = [
 ]
 
 GONE = [  # text, what is left, kind
+    ("api_key=basicABC1234567 ok", "api_key=[secret] ok", "secret"),
     ("email ana%40example.org", "email [email]", "email"),
     ("a O'Brien@example.org b", "a [email] b", "email"),
     ("GB59 IFUE 4022 6315 4991 37 is mine", "[iban] is mine", "iban"),

@@ -70,7 +70,7 @@ _ASSIGNED = re.compile(  # an `=` or `:` behind the end of such a word, and the 
     rf"""(?x) [:=] (?: (?i: (?<=(?:{_ENDS})[:=]) | (?<=(?:{_ENDS})["'\ ][:=]) | (?<=(?:{_ENDS})\\["'][:=]) ) )
     [:=>]{{0,2}}+ [\ \t]{{0,8}}+
     (?: \\?"(?P<double>[^"\\\n\[\0][^"\\\n\0]{{2,400}}) | \\?'(?P<single>[^'\\\n\[\0][^'\\\n\0]{{2,400}})
-      | (?:(?i:basic|bearer|token|digest|apikey|bot)[\ ]{{1,4}})?+ (?P<bare>[A-Za-z0-9_\-.~+/=!@\#$%^&*]{{6,}}+) )"""
+      | (?>(?:(?i:basic|bearer|token|digest|apikey|bot)[\ ]{{1,4}})?) (?P<bare>[A-Za-z0-9_\-.~+/=!@\#$%^&*]{{6,}}+) )"""
 )
 _SAYS = re.compile(
     r"""(?ix) (?: (?P<sure> pass(?:word|wd|phrase)? | pwd | passwd | credentials? | authorization

@@ -18,7 +18,8 @@ from flywheel.capture.redaction.words import said_after, said_before
 
 __all__ = ["find_numbers", "has_foreign_digits", "is_card"]
 
-_RUN = r"[0-9]*+(?:[\ .()/-]{1,3}[0-9]++)*+"
+# Atomic, not possessive: until 3.11.5 Python kept what a possessive group's last, failed round had taken (gh-100061).
+_RUN = r"[0-9]*+(?>(?:[\ .()/-]{1,3}[0-9]++)*)"
 _CANDIDATE = re.compile(  # an id with letters, or a run of seven digits or more
     rf"""(?x) [0-9] (?<![0-9][0-9]) (?: {LETTERED}
     | (?<![^\W_][0-9]) (?=(?:[\ .()/-]{{0,3}}[0-9]){{6}}) (?:{LETTERED_BEHIND} | {_RUN}) )"""
