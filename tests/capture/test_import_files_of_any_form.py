@@ -144,6 +144,7 @@ def test_utf_16_and_packed_exports_are_refused_with_the_way_out(tmp_path):
 
 @given(content=st.binary(max_size=300))
 @example(content=b"\x28\xb5\x2f\xfd")  # the mark of a packer that is not read
+@example(content=b"\r\x00\n")  # a header that is no row
 def test_no_bytes_break_a_reader(content, tmp_path_factory):
     path = tmp_path_factory.mktemp("bytes") / "f.jsonl"
     path.write_bytes(content)

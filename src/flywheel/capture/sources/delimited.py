@@ -36,7 +36,15 @@ class DelimitedRows:
         self._lines = LineFile(path)
         self.delimiter = _delimiter(head.decode("utf-8-sig", "surrogateescape"))
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))
-        self.header = [unguarded(name) for name in next(csv.reader(self._texts(None), delimiter=self.delimiter), [])]
+        try:
+            header = next(csv.reader(self._texts(None), delimiter=self.delimiter), [])
+        except csv.Error as problem:
+            raise InvalidRecord(
+                "header",
+                f"the first row of {path} is no row of a table: {problem}",
+                "Save it with one kind of line end",
+            ) from problem
+        self.header = [unguarded(name) for name in header]
         if len(set(self.header)) < len(self.header):
             twice = next(name for name in self.header if self.header.count(name) > 1)
             raise InvalidRecord(twice, f"{path} has two columns of this name", "Rename one of them in the header")
