@@ -10,6 +10,8 @@ gate judges:
 - sabotage     a real candidate with its labels shuffled, with one class dropped, and one that takes 3 ms more an input
 - "after gains" tells the gate that three releases before gained five points each (error two), which a lucky or a
                sabotaged candidate may hide behind
+- "asked apart" asks six more labels where candidate and champion differ on the traffic, and tells the gate what they
+               say (`[gate] disagreements`), behind the same three gains
 - improvement  a real candidate that learns the 40 labels, where the champion had never seen 0, 1, 2 or 3 digits
 
 Each is judged with the placebo and, for comparison, by McNemar's test against the champion alone in its place. Rows go
@@ -34,6 +36,7 @@ from sklearn.datasets import load_digits
 
 from flywheel.config import GateSettings
 from flywheel.prove import agreement, answers, compare_latency, crossfit, gate, pairs, placebo
+from flywheel.prove.apart import Apart
 from flywheel.prove.exact import proportion, sign_test
 from flywheel.prove.folds import crossfit_fresh
 from flywheel.prove.history import no_gain
@@ -43,7 +46,7 @@ from flywheel.train.vector import VectorTrainer
 
 GAINED = ((0.05, 0.02),) * 3
 RELEASED = tuple(no_gain(*gained, GAINED[:before]) for before, gained in enumerate(GAINED))
-SEEDS, TRAFFIC, AUDIT, AIMED, FOLDS = 150, 900, 8, 32, 5
+SEEDS, TRAFFIC, AUDIT, AIMED, FOLDS, APART = 150, 900, 8, 32, 5, 6
 LANDMARKS = 64  # fewer than the examples, so that the seed matters: it draws the basis
 TASK, SETTINGS = Classification(), GateSettings()
 DIGITS = load_digits()
@@ -115,7 +118,8 @@ class World:
         hidden = set(rng.permutation(10)[:unseen].tolist())
         known = [int(r) for r in order if DIGITS.target[r] not in hidden][:SEEDS]
         rest = [int(r) for r in order if int(r) not in set(known)]
-        traffic, self.sealed = rest[:TRAFFIC], rest[TRAFFIC:]
+        self.traffic, self.sealed = rest[:TRAFFIC], rest[TRAFFIC:]
+        traffic = self.traffic
         self.learner, self.seed = VectorTrainer(landmarks=LANDMARKS), 1000 * seed
         self.old = [example(r, 0) for r in known]
         self.champion = self.learner.fit(dataset(self.old), None, self.seed)
@@ -149,7 +153,17 @@ class World:
         said = model.predict([DIGITS.data[r].tolist() for r in self.sealed]).outputs
         return float(np.mean(np.array(said) == DIGITS.target[self.sealed]))
 
-    def judge(self, arm: str, trainer, *, look: int = 1, earlier=(), released=()) -> dict:  # noqa: D102
+    def apart(self, final) -> Apart:
+        """What six labels say where a candidate and the champion differ on traffic that has no label."""
+        labelled = {e.id for e in self.fresh}
+        rows = [r for r in self.traffic if f"digit-{r}" not in labelled]
+        inputs = [DIGITS.data[r].tolist() for r in rows]
+        both = zip(rows, self.champion.predict(inputs).outputs, final.predict(inputs).outputs, strict=True)
+        votes = [int(new == DIGITS.target[r]) - int(old == DIGITS.target[r]) for r, old, new in both if old != new]
+        drawn = np.random.default_rng([self.seed, self.again]).permutation(votes)[:APART]
+        return Apart(len(votes), len(rows), tuple(int(vote) for vote in drawn))
+
+    def judge(self, arm: str, trainer, *, look: int = 1, earlier=(), released=(), apart_before=None) -> dict:  # noqa: D102
         seed = self.seed + self.again + 1
         final = trainer.fit(self.everything, None, seed)
         candidate = crossfit(trainer, self.everything, seed=seed, folds=FOLDS)
@@ -160,8 +174,9 @@ class World:
             placebo=self.control,
         )  # fmt: skip
         batch = [DIGITS.data[r].tolist() for r in self.sealed[:64]]
+        asked = {} if apart_before is None else {"apart": self.apart(final), "apart_before": apart_before}
         verdict = gate(
-            lined, settings=SETTINGS, look=look, earlier=earlier, released=released,
+            lined, settings=SETTINGS, look=look, earlier=earlier, released=released, **asked,
             latency=compare_latency(self.champion, final, batch),
             agreement=agreement(final, self.everything, candidate, TASK),
         )  # fmt: skip
@@ -175,6 +190,8 @@ class World:
             "no_gain": round(checks["superiority"].values["no_gain"], 4),
             "spin_gain": checks["superiority"].values["spin_gain"],
             "spin_error": checks["superiority"].values["spin_error"],
+            "apart_gain": checks["disagreements"].values["gain"] if asked else None,
+            "apart_error": checks["disagreements"].values["error"] if asked else None,
             "fixed": verdict.fixed, "failures": verdict.failures, "broke": verdict.broke, "kept": verdict.kept,
             "traffic_at_least": round(checks["traffic"].values.get("low", 0.0), 4),
             "need": verdict.need, "unsure": named(checks, "unsure"), "failed": named(checks, "fail"),
@@ -182,14 +199,19 @@ class World:
         }  # fmt: skip
 
 
-def five_looks(seed: int) -> dict:
+def five_looks(seed: int, apart: bool) -> dict:
     """Luck with five tries: a fifth of the traffic a spin, all fresh labels so far, another seed each time; the gate
     is told what earlier spins gained, as in a flywheel."""
-    world, row, earlier = World(seed, 0, looks=5), {}, []
+    world, row, earlier, before = World(seed, 0, looks=5), {}, [], []
+    name = "luck, any of five looks" + (", asked apart" if apart else "")
     for look in range(1, 6):
         world.gather([e for batch in world.batches[:look] for e in batch], again=look)
-        row = world.judge("luck, any of five looks", Deaf(landmarks=LANDMARKS), look=look, earlier=tuple(earlier))
+        row = world.judge(
+            name, Deaf(landmarks=LANDMARKS), look=look, earlier=tuple(earlier), apart_before=before if apart else None
+        )
         earlier.append((row["spin_gain"], row["spin_error"]))
+        if row["apart_error"]:
+            before.append((row["apart_gain"], row["apart_error"]))
         if row["promoted"]:
             break
     return row
@@ -204,6 +226,7 @@ def trial(seed: int) -> list[dict]:
     own = {"landmarks": LANDMARKS}
     dropped = Dropped(**own)
     dropped.lost = shifted.old[0].label
+    behind = {"earlier": GAINED, "released": RELEASED, "apart_before": GAINED}
     rows = [
         plain.judge("luck", Deaf(**own)),
         shifted.judge("luck, two digits unseen", Deaf(**own)),
@@ -215,7 +238,13 @@ def trial(seed: int) -> list[dict]:
         plain.judge("improvement, 0 digits unseen", VectorTrainer(**own)),
         World(seed, 1).judge("improvement, 1 digit unseen", VectorTrainer(**own)),
         shifted.judge("improvement, 2 digits unseen", VectorTrainer(**own)),
-        five_looks(seed),
+        five_looks(seed, False),
+        five_looks(seed, True),
+        plain.judge("luck, after gains, asked apart", Deaf(**own), **behind),
+        shifted.judge("sabotage, shuffled, asked apart", Shuffled(**own), **behind),
+        shifted.judge("sabotage, class dropped, asked apart", dropped, **behind),
+        plain.judge("improvement, 0 unseen, asked apart", VectorTrainer(**own), **behind),
+        World(seed, 1).judge("improvement, 1 unseen, asked apart", VectorTrainer(**own), **behind),
         World(seed, 3).judge("improvement, 3 digits unseen", VectorTrainer(**own)),
     ]
     return [{"seed": seed, **row} for row in rows]
@@ -241,12 +270,12 @@ def summary(rows: list[dict]) -> list[dict]:
 
 
 def show(table: list[dict]) -> None:
-    heads = f"{'candidate':30}{'true gain':>10}{'promoted':>12}{'95 % interval':>18}"
+    heads = f"{'candidate':38}{'true gain':>10}{'promoted':>12}{'95 % interval':>18}"
     print(f"{heads}{'no placebo':>12}{'McNemar':>9}{'harmful':>9}")
     for line in table:
         interval = f"{line['low']:.1%} to {line['high']:.1%}"
         print(
-            f"{line['arm']:30}{line['mean_gain']:>+10.1%}{line['promoted']:>5} ({line['share']:>4.0%}){interval:>19}"
+            f"{line['arm']:38}{line['mean_gain']:>+10.1%}{line['promoted']:>5} ({line['share']:>4.0%}){interval:>19}"
             f"{line['without_placebo']:>12}{line['superior_by_mcnemar_alone']:>9}{line['harmful_promotions']:>9}"
         )
     print("true gain: accuracy on sealed digits. no placebo: promoted if McNemar against the champion stood in for it.")
@@ -276,13 +305,13 @@ def main() -> int:
         writer.writeheader()
         writer.writerows(rows)
     seconds = time.perf_counter() - start
-    tries = next(line for line in table if line["arm"] == "luck, any of five looks")
-    hidden = next(line for line in table if line["arm"] == "luck, after gains")
-    luck = [line for line in table if line["arm"].startswith("luck") and line not in (tries, hidden)]
+    by_arm = {line["arm"]: line for line in table}
+    tries, hidden = by_arm["luck, any of five looks"], by_arm["luck, after gains"]
+    luck = [by_arm["luck"], by_arm["luck, two digits unseen"]]
     sabotage = [line for line in table if line["arm"].startswith("sabotage")]
     holds = all(line["share"] <= 0.05 for line in luck) and not any(line["promoted"] for line in sabotage)
     facts = {
-        "holds": holds, "five_looks_share": tries["share"], "after_gains_share": hidden["share"],
+        "holds": holds, "apart": APART, "five_looks_share": tries["share"], "after_gains_share": hidden["share"],
         "trials": given.trials, "seed": given.seed, "seconds": round(seconds, 1), "commit": commit(),
         "machine": {"python": platform.python_version(), "system": platform.machine(), "cores": os.cpu_count()},
         "arms": table,

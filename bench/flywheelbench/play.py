@@ -84,7 +84,7 @@ class Book:
 
 
 def play(world: World, arm: str, budget: int, shared: Shared, referee: Referee, cap: float = CAP) -> dict[str, Any]:
-    """Play one arm to the end; `arm` is a habit, `flywheel`, or `flywheel without <part>`.
+    """Play one arm to the end; `arm` is a habit, a name of `product.WAYS`, or one of these with ` without <part>`.
 
     `budget` is labels a thousand requests: streams with shorter spins get as many fewer, so that it is everywhere the
     same share of what the oracle gets. `cap` is seconds of the processor that may be spent on training in each spin.
@@ -95,7 +95,7 @@ def play(world: World, arm: str, budget: int, shared: Shared, referee: Referee, 
     meter = Meter(cap)
     with metered(type(shared.trainer), meter):
         if arm.startswith("flywheel"):
-            row = _play_product(world, arm.partition(" without ")[2] or None, labels, book, meter)
+            row = _play_product(world, arm, labels, book, meter)
         else:
             row = _play_habit(world, arm, HABITS[arm], labels, shared, book, meter)
     return {
@@ -184,8 +184,8 @@ def _with(examples: Sequence[Example], fresh: Sequence[Example]) -> list[Example
     return [*examples, *assign_groups(fresh, examples, CurateSettings())]
 
 
-def _play_product(world: World, without: str | None, budget: int, book: Book, meter: Meter) -> dict[str, Any]:
-    product = Product(world, budget, world.seed, without, label=Labeler(world).label_of)
+def _play_product(world: World, arm: str, budget: int, book: Book, meter: Meter) -> dict[str, Any]:
+    product = Product(world, budget, world.seed, arm, label=Labeler(world).label_of)
     inbox = Inbox(world)
     of = {request.id: number for number, spin in enumerate(world.spins) for request in spin}
     noisy = {request.id for spin in world.spins for request in spin if request.noise}

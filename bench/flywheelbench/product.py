@@ -17,13 +17,22 @@ import flywheel
 from flywheel.ports import Model
 from flywheel.records import ReviewItem, Spin
 
-__all__ = ["ABLATIONS", "Product"]
+__all__ = ["ABLATIONS", "WAYS", "Product"]
 
 LOOKS = ("levels", "monitor")
 """The sides from which a spin looks at its window here. The others report and decide nothing; what they cost is
 measured apart (`--all-looks`)."""
 
+WAYS: dict[str, dict[str, Any]] = {
+    "flywheel": {"curate": {"rounds": 3}, "gate": {"disagreements": 0.15}},
+    "flywheel in one round": {},
+}
+"""Arm → the settings that it has beside the defaults. People answer at once here, so asking four times a spin costs
+nobody a day; in one round it is the product as it is installed."""
+
 ABLATIONS: dict[str, dict[str, Any]] = {
+    "rounds": {"curate": {"rounds": 1}},
+    "disagreements": {"gate": {"disagreements": 0.0}},
     "gate": {},  # every candidate is promoted, whatever the verdict
     "novelty mining": {"mine": {"novelty": False}},
     "label-noise guard": {"curate": {"label_noise": False}},
@@ -44,7 +53,8 @@ class Product:
     world: World
     budget: int
     seed: int
-    without: str | None = None
+    arm: str = "flywheel"
+    """A name of `WAYS`, or one followed by ` without ` and a name of `ABLATIONS`."""
     label: Callable[[Request, int], Any] = field(repr=False, default=lambda request, times: request.truth)
     """What a person answers when asked about a request for the nth time."""
     parts: tuple[str, ...] = field(default_factory=lambda: LOOKS)
@@ -52,6 +62,8 @@ class Product:
     """Every label that was paid for: the id of its request."""
 
     def __post_init__(self) -> None:
+        self.way, _, without = self.arm.partition(" without ")
+        self.without = without or None
         self.folder = Path(tempfile.mkdtemp(prefix="flywheelbench-"))
         self._by_id = {request.id: request for spin in self.world.spins for request in spin}
         self._times: dict[str, int] = {}
@@ -74,10 +86,10 @@ class Product:
             "detect": {"detectors": ("retried",)},  # users of these products try again, and the products log it
             "privacy": {"redactor": "none"},  # the data are public; what redaction costs is another benchmark's
         }
-        for room, values in ABLATIONS.get(self.without or "", {}).items():
-            chosen[room] = {**chosen.get(room, {}), **values}
-        if self.without == "replay buffer":
-            chosen["curate"] = {"max_examples": max(self.budget, 1)}
+        more = {"curate": {"max_examples": max(self.budget, 1)}} if self.without == "replay buffer" else {}
+        for settings in (WAYS[self.way], ABLATIONS.get(self.without or "", {}), more):
+            for room, values in settings.items():
+                chosen[room] = {**chosen.get(room, {}), **values}
         return chosen
 
     def close(self) -> None:

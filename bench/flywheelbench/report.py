@@ -203,8 +203,8 @@ def _share(triple: Sequence[float], digits: int = 1) -> str:
 
 def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
     """Everything there is to say, as data and as Markdown."""
-    arms = sorted({arm for _, _, arm, _ in rows if not arm.startswith("flywheel without")})
-    parts = sorted({arm for _, _, arm, _ in rows if arm.startswith("flywheel without")})
+    arms = sorted({arm for _, _, arm, _ in rows if " without " not in arm})
+    parts = sorted({arm for _, _, arm, _ in rows if " without " in arm})
     streams = sorted({s for s, _, _, _ in rows})
     ends = endpoint(rows, seeds, arms)
     order = sorted(arms, key=lambda arm: -np.nan_to_num(ends[arm]["mean"][0], nan=-9))
@@ -270,14 +270,19 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
             "the same" if s in own["same"] else _share(own["streams"][s]) if s in own["streams"] else "—" for s in GAINS
         ]
         harm = " and ".join(f"{hits} of {shipped}" for hits, shipped in (own["with"], own["without"]))
-        body.append([part.removeprefix("flywheel "), *cells, str(own["seeds"]), _share(own["mean"]), harm])
-    lines += _table(["flywheel", *GAINS, "seeds", "mean of these", "harmful with it and without it"], body)
+        body.append([part, *cells, str(own["seeds"]), _share(own["mean"]), harm])
+    lines += _table(["arm", *GAINS, "seeds", "mean of these", "harmful with it and without it"], body)
     lines += [
         "*seeds* are those that were played on all of a part's streams; the mean and the harm are over them, a cell "
         "of a stream over all seeds it has. *The same*: the part does nothing there.",
         "",
     ]
     return data, "\n".join(lines)
+
+
+def whole_of(part: str) -> str:
+    """The arm that something was taken out of."""
+    return part.partition(" without ")[0]
 
 
 def ablations(rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, Any]]:
@@ -291,7 +296,7 @@ def ablations(rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> dict[st
         lost: dict[str, dict[int, float]] = {}
         for stream in GAINS:
             for seed in seeds:
-                own, less = (gap_closed(rows, stream, seed, arm, 100) for arm in ("flywheel", part))
+                own, less = (gap_closed(rows, stream, seed, arm, 100) for arm in (whole_of(part), part))
                 if own is not None and less is not None:
                     lost.setdefault(stream, {})[seed] = own - less
         same = [stream for stream, by_seed in lost.items() if not any(by_seed.values())]
@@ -301,7 +306,7 @@ def ablations(rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> dict[st
             name: tuple(
                 sum(rows[s, n, arm, 100][what] for s in lost for n in whole) for what in ("harmful", "promoted")
             )
-            for name, arm in (("with", "flywheel"), ("without", part))
+            for name, arm in (("with", whole_of(part)), ("without", part))
         }
         found[part] = {
             "streams": {stream: interval(list(by_seed.values())) for stream, by_seed in lost.items()},

@@ -28,13 +28,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from flywheelbench import product
 from flywheelbench.compute import CAP
 from flywheelbench.habits import HABITS
-from flywheelbench.product import ABLATIONS
+from flywheelbench.product import ABLATIONS, WAYS
 from flywheelbench.streams import STREAMS
 
 __all__ = ["ROWS", "append_row", "main", "numbers", "read_rows"]
 
 ROWS = Path(__file__).parents[1] / "results" / "flywheelbench.csv"
-ARMS = (*HABITS, "flywheel")
+ARMS = (*HABITS, *WAYS)
 KEYS = ("stream", "seed", "arm", "budget")
 
 
@@ -153,7 +153,8 @@ def main() -> None:
     if "ablations" in arms:
         place = arms.index("ablations")
         arms[place : place + 1] = [f"flywheel without {part}" for part in ABLATIONS]
-    unknown = [a for a in arms if a not in ARMS and a.partition(" without ")[2] not in ABLATIONS]
+    taken_out = {f"{way} without {part}" for way in WAYS for part in ABLATIONS}
+    unknown = [a for a in arms if a not in ARMS and a not in taken_out]
     if unknown:
         parser.error(f"no arm is called {unknown[0]!r}. There are: {', '.join(ARMS)}, ablations")
     budgets = numbers(options.budgets)

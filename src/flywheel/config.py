@@ -122,6 +122,9 @@ class CurateSettings:
     """Learn from users who name the right answer, where the champion thinks it likely; such labels prove nothing."""
     learned_split: bool = True
     """Let what their labels mended decide how the targeted budget is shared among the ways of choosing."""
+    rounds: int = 1
+    """Ask for the targeted labels in so many rounds, where each can have ten: a model that knows the answers so far
+    says what is asked next. The audit comes with the first round."""
     follow_causes: bool = True
     """Weigh a mode's labels by its cause where likely failures are looked for: 2 where examples are missing, down to
     0.3 where more of them change little. Second looks follow causes in any case."""
@@ -160,6 +163,9 @@ class GateSettings:
     alpha: float = 0.1
     """Level of the superiority test, nominal, over all candidates held against one champion; and the share of releases
     that may be expected to have gained nothing, where earlier spins speak for one."""
+    disagreements: float = 0.0
+    """Share of the label budget that is asked last, where the model that has learnt all other labels answers otherwise
+    than the champion; 0 for none."""
     margin: float = 0.02
     """Largest loss of accuracy on the regression suite that counts as no loss."""
     slice_margin: float = 0.05
@@ -410,6 +416,8 @@ def _check(config: Config) -> None:
         "curate.failure_share": (config.curate.failure_share, 0.0, 1.0),
         "curate.near_duplicate": (config.curate.near_duplicate, 0.1, 1.0),
         "curate.folds": (config.curate.folds, 2, 50),
+        "curate.rounds": (config.curate.rounds, 1, 20),
+        "gate.disagreements": (config.gate.disagreements, 0.0, 0.5),
         "detect.low_confidence": (config.detect.low_confidence, 0.0, 1.0),
         "diagnose.max_modes": (config.diagnose.max_modes, 1, 100_000),
         "diagnose.min_users": (config.diagnose.min_users, 1, 1_000_000),

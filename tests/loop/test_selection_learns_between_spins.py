@@ -8,7 +8,7 @@ import pytest
 
 import flywheel
 from flywheel.curate.strategies import STRATEGIES
-from flywheel.loop.wanted import champion_doubts, heard
+from flywheel.loop.wanted import doubts, heard
 from flywheel.ports import Predictions
 from flywheel.records import Failure
 
@@ -25,16 +25,20 @@ def failing(key, probability=0.1, confidence=0.9):
     return Failure(interaction_id=key, at=AT, probability=probability, input=key, confidence=confidence)
 
 
+def asked(work, pool):
+    return doubts(work, pool, work.incumbent_model)
+
+
 def test_doubt_is_the_margin_of_the_present_model_else_what_was_logged():
     pool = [failing("a"), failing("b", confidence=None)]
     scores = np.array([[0.5, 0.4, 0.1], [0.9, 0.05, 0.05]])
     said = Predictions(["x", "x"], scores.max(axis=1), ("x", "y", "z"), scores)
-    found = champion_doubts(work_of(said), pool)
+    found = asked(work_of(said), pool)
     assert found == {"a": pytest.approx(0.45), "b": pytest.approx(0.075)}
     for other in (Predictions(["x", "x"]), Predictions(["x", "x"], None, ("x", "y", "z"), scores * 7 - 2)):
-        assert champion_doubts(work_of(other), pool) == {"a": pytest.approx(0.05)}
-    assert champion_doubts(work_of(said, task="regression"), pool) == {"a": pytest.approx(0.05)}
-    assert champion_doubts(work_of(None), pool) == {"a": pytest.approx(0.05)}
+        assert asked(work_of(other), pool) == {"a": pytest.approx(0.05)}
+    assert asked(work_of(said, task="regression"), pool) == {"a": pytest.approx(0.05)}
+    assert asked(work_of(None), pool) == {"a": pytest.approx(0.05)}
 
 
 def test_what_was_told_is_what_doubt_does_not_explain():

@@ -61,8 +61,8 @@ def build_dataset(
       over labels (tenths of the range for numbers) as they allow (Rolnick et al. 2019, "Experience replay").
     - A synthetic example stays where every example it was made of does; the cap does not count it.
     - Failures make up at most `settings.failure_share` of the weight and synthetic examples at most `synthetic_share`.
-    - With `clip`, or `settings.propensity_clip`, reviewed examples weigh 1/propensity, relative to their median and
-      within 1/clip to clip.
+    - With `clip`, or `settings.propensity_clip`, reviewed examples that have a propensity weigh 1/propensity, relative
+      to their median and within 1/clip to clip.
 
     The hash is over the examples only, whatever their order and the time. Raises `NothingToLearn` for an empty pool.
     """
@@ -226,16 +226,21 @@ def _evenly(examples: Sequence[Example], cap: int, seed: int, regression: bool) 
 
 
 def _weigh(examples: Sequence[Example], clip: float | None) -> list[Example]:
-    asked = sorted(1 / example.propensity for example in examples if example.origin == "review")
+    asked = sorted(1 / p for example in examples if (p := _asked_with(example)) is not None)
     if clip is None or not asked:
         return list(examples)
     middle = asked[len(asked) // 2]
     return [
-        replace(example, weight=example.weight * min(clip, max(1 / clip, 1 / example.propensity / middle)))
-        if example.origin == "review"
+        replace(example, weight=example.weight * min(clip, max(1 / clip, 1 / p / middle)))
+        if (p := _asked_with(example)) is not None
         else example
         for example in examples
     ]
+
+
+def _asked_with(example: Example) -> float | None:
+    """The probability with which a reviewer was asked, None where nobody was or it is not known."""
+    return example.propensity if example.origin == "review" else None
 
 
 def _limit(examples: Sequence[Example], chosen: Callable[[Example], bool], share: float) -> tuple[list[Example], float]:

@@ -230,7 +230,7 @@ def _item(selection: Selection, interaction: Interaction, spin: int, group: Grou
         spin=spin,
         mode=selection.mode,
         audit=selection.audit,
-        propensity=selection.propensity,
+        propensity=None if selection.later else selection.propensity,
         p_failure=selection.p_failure,
         relabel=selection.relabel,
         confidence=interaction.confidence,

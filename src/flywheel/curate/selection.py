@@ -80,6 +80,7 @@ def select(
     told: Mapping[str, float] | None = None,
     protected: Sequence[str] = (),
     learnt: Mapping[str, float] | None = None,
+    later: bool = False,
 ) -> list[Selection]:
     """Choose at most `budget` interactions of a window to be labelled: the audit first, then by falling value.
 
@@ -105,6 +106,10 @@ def select(
     are by themselves a simple random sample of n out of N (permanent random numbers, Ohlsson 1995); where one of them
     is also a targeted one, its label is not spent twice but buys one more interaction at random.
 
+    A `later` round of the same window spends all of its budget on the pool, and has no audit. What it asks about was
+    chosen knowing other answers of this window, so its labels speak for no interaction but their own: their
+    `propensity`, that of this round alone, serves to compare the strategies.
+
     The window stays in the engine (a sort of N rows); the pool costs O(pool²) here.
     Raises `InvalidConfig` for a negative budget, or a `window_size` that is not the number of rows of `detected`.
     """
@@ -115,9 +120,9 @@ def select(
         return []
     candidates = _candidates(eligible, pool, exclude)
     if population <= budget:
-        return _everything(eligible, population, candidates)
+        return _marked(_everything(eligible, population, candidates), later)
     generator = _generator(seed, spin)
-    spare = budget - audit_size(budget, settings.audit_share)
+    spare = budget if later else budget - audit_size(budget, settings.audit_share)
     known_doubt, heard = _signs(candidates, doubt or {}, told or {})
     chances = _chances(candidates, known_doubt, heard, protected)
     groups = _groups(candidates, chances, novelty, settings.near_duplicate)
@@ -134,7 +139,15 @@ def select(
         )
         return replace(made, wanted=draw.wanted.get(interaction_id, {}))
 
-    return _drawn(eligible, budget, audit, population, generator, draw, known, chosen)
+    return _marked(_drawn(eligible, budget, audit, population, generator, draw, known, chosen), later)
+
+
+def _marked(chosen: list[Selection], later: bool) -> list[Selection]:
+    """Of a later round nothing is an audit: what the pool was too small to use is drawn at random, and no more."""
+    if not later:
+        return chosen
+    random = "drawn at random: there are too few likely failures"
+    return [replace(one, later=True, audit=False, why=random if one.audit else one.why) for one in chosen]
 
 
 def _drawn(

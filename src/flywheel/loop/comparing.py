@@ -80,13 +80,13 @@ def compare(shop: Workshop, left: str, right: str) -> Comparison:
     edges = [state.step(spin.number, "sync") or {} for spin in (spins[0], spins[-1])]
     work.docs["sync"] = {"after": edges[0]["after"], "upto": edges[1]["upto"]}
     recent = {spin.number for spin in spins}
-    judged = [example for example in state.examples() if example.spin in recent and example.evidence]
+    judged = [e for e in state.examples() if e.spin in recent and e.evidence and e.propensity is not None]
     said = [answers_of(shop, release, judged) for release in (one, other)]
     first, second = ([shop.task.correct(of[e.id].output, e.label) for e in judged] for of in said)
     differs = [not shop.task.correct(said[0][e.id].output, said[1][e.id].output) for e in judged]
     same = one.version == other.version
     apart = 0.0 if same else disagreement(work.window, shop.load_model(one), shop.load_model(other))
-    weights, audit = [e.propensity for e in judged], [e.audit for e in judged]
+    weights, audit = [e.propensity for e in judged if e.propensity is not None], [e.audit for e in judged]
     population = work.window.count()
     changed: dict[bool, list[Differing]] = {True: [], False: []}
     for example, was, now in zip(judged, first, second, strict=True):

@@ -11,18 +11,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flywheel import measure, prove
+from flywheel.loop.rounds import voted
 from flywheel.loop.turn import Turn, Workshop
 from flywheel.loop.wanted import split_after, split_before
 from flywheel.ports import Model
 from flywheel.prove.history import no_gain
 from flywheel.prove.opening import open_gate
+from flywheel.prove.playback import REPLAYED
 from flywheel.records import Candidate, Check, Example, Release, Verdict, from_dict, to_dict
 from flywheel.store import Snapshot, State
 
 __all__ = ["answers_of", "close_modes", "disagreement", "step_gate", "step_measure", "step_release", "step_replay"]
 
 _NOTHING = "nothing"  # what a first model is held against
-_REPLAYED = 20_000  # interactions on which two versions are compared: a share is known to half a point on fewer
 
 
 def step_replay(work: Turn) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def step_replay(work: Turn) -> dict[str, Any]:
 def disagreement(window: Snapshot, one: Model, other: Model) -> float:
     """The share of a window, 0 to 1, on which two models answer differently; a random sample where it is large."""
     seen = window.interactions
-    sample = seen.order_by(seen.rand).limit(_REPLAYED).select("id", "input").cache()
+    sample = seen.order_by(seen.rand).limit(REPLAYED).select("id", "input").cache()
     first, second = prove.replay(sample, one), prove.replay(sample, other)
     both = first.join(second.select("id", again=second.output), "id")
     return float((both.output != both.again).mean().to_pyarrow().as_py() or 0.0)
@@ -168,6 +169,8 @@ def step_gate(work: Turn) -> dict[str, Any]:
         latency=work.docs["replay"].get("latency"),
         look=_looks(work),
         **_earlier(work),
+        apart=voted(work),
+        apart_before=_apart_before(work),
         agreement=work.docs["replay"]["agreement"],
     )
     work.spin = replace(work.spin, verdict=verdict)
@@ -201,6 +204,13 @@ def _earlier(work: Turn) -> dict[str, Any]:
                 released.append(no_gain(gain, error, judged))
             judged.append((gain, error))
     return {"earlier": judged, "released": released}
+
+
+def _apart_before(work: Turn) -> list[tuple[float, float]]:
+    """Gain and error of what earlier spins' labels said where candidate and champion differed."""
+    verdicts = [spin.verdict for spin in work.shop.store.state.spins() if spin.number < work.spin.number]
+    checks = [check for verdict in verdicts if verdict for check in verdict.checks if check.name == "disagreements"]
+    return [(float(c.values["gain"]), float(c.values["error"])) for c in checks if c.values["error"] > 0]
 
 
 def _verdict(work: Turn) -> Verdict:
@@ -270,6 +280,7 @@ def step_measure(work: Turn) -> dict[str, Any]:
                 differs=released and not work.shop.task.correct(pair.champion, pair.candidate),
             )
             for pair in this_spin.values()
+            if pair.example.propensity is not None
         ]
         split = split_after(work, list(this_spin.values()))
     receipt = measure.receipt(

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from flywheel import curate, diagnose, mine
+from flywheel.curate.selection import audit_size
 from flywheel.diagnose.evidence import context_shares
+from flywheel.loop.rounds import choose, differing, enqueue, rounds_of
 from flywheel.loop.shown import likeliest
-from flywheel.loop.spreading import groups_to_show
 from flywheel.loop.survey import Survey, survey
 from flywheel.loop.turn import RECENT, Turn
-from flywheel.loop.wanted import champion_doubts, heard, offers, split_before
-from flywheel.loop.wishes import PREFERRED, follow_wish
+from flywheel.loop.wanted import doubts, offers
+from flywheel.loop.wishes import follow_wish
 from flywheel.records import Mode, Selection, from_dict, to_dict
 
 __all__ = ["step_diagnose", "step_mine", "step_observe", "step_select", "step_sync"]
@@ -197,35 +198,23 @@ def step_select(work: Turn) -> dict[str, Any]:
     doubted = _second_looks(work, following.relabel, spin.budget // 20)
     assigned: dict[str, str] = work.docs["diagnose"]["assignments"]
     preferred = follow_wish(work, _modes(work), set(assigned.values())) if spin.budget else None
+    parts, apart = [0], 0
     if work.docs["sync"]["interactions"] and spin.budget:
-        asked = {item.interaction_id for item in state.items() if item.spin != spin.number}
+        # Second looks come out of the targeted part: the audit stays its share of the whole budget.
         left = spin.budget - len(doubted)
-        settings = shop.config.curate
-        chosen = curate.select(
-            work.detected,
-            budget=left,
-            pool=[replace(failure, mode=assigned.get(failure.interaction_id)) for failure in work.pool],
+        audit = min(left, audit_size(spin.budget, shop.config.curate.audit_share))
+        apart = differing(work)
+        parts = rounds_of(work, max(0, left - audit - apart))
+        chosen = choose(
+            work,
+            budget=audit + parts[0],
+            audit_share=min(1.0, audit / max(1, audit + parts[0])),
+            exclude=set(),
             novelty=work.docs["mine"]["novelty"],
-            exclude=asked,
-            window_size=work.docs["sync"]["interactions"],
-            # Second looks come out of the targeted part: the audit stays its share of the whole budget.
-            settings=replace(settings, audit_share=min(1.0, settings.audit_share * spin.budget / left)),
-            spin=spin.number,
-            seed=spin.seed,
-            worth=_worth(following.shares if settings.follow_causes else {}, preferred),
-            doubt=champion_doubts(work, work.pool),
-            told=heard(work, work.pool),
-            protected=shop.config.product.protected,
-            learnt=split_before(work),
+            doubt=doubts(work, work.pool, work.incumbent_model),
+            preferred=preferred.id if preferred else None,
         )
-        interactions = {seen.id: seen for seen in work.snapshot.fetch([c.interaction_id for c in chosen])}
-        offered = _with_suggestions(work, chosen, interactions)
-        queue.fill(offered, interactions.values(), spin.number, groups_to_show(work))
-        targeted = {c.mode for c in chosen if c.mode}
-        state.save_modes(
-            replace(mode, state="in work") if mode.id in targeted and mode.state in ("open", "reopened") else mode
-            for mode in state.modes()
-        )
+        enqueue(work, chosen)
     again = [example for example in work.examples if example.id in doubted]
     queue.ask_again(again, spin.number)
     asked_again = [item.id for item in state.items(spin=spin.number) if item.relabel]
@@ -234,28 +223,8 @@ def step_select(work: Turn) -> dict[str, Any]:
         "asked": len(chosen) + len(doubted),
         "audit": sum(c.audit for c in chosen),
         "preferred": preferred.id if preferred else None,
+        "rounds": parts,
+        "round": 1,
+        "differing": apart,
         **offers(work, chosen),
     }
-
-
-def _worth(shares: dict[str, float], preferred: Mode | None) -> dict[str, float]:
-    """What a label of each mode is worth: by its cause, and far more for the one that somebody asked to fix next."""
-    if preferred is None:
-        return shares
-    return {**shares, preferred.id: PREFERRED * shares.get(preferred.id, 1.0)}
-
-
-def _with_suggestions(work: Turn, chosen: Sequence[Selection], interactions: dict[str, Any]) -> list[Selection]:
-    """Offer the champion's best guesses first, so that a reviewer answers with one key."""
-    usable = [c for c in chosen if c.interaction_id in interactions]
-    if work.incumbent_model is None or not usable:
-        return list(usable)
-    answers = work.incumbent_model.predict([interactions[c.interaction_id].input for c in usable])
-    offered = []
-    for row, choice in enumerate(usable):
-        guesses: list[Any] = [answers.outputs[row]]
-        if answers.scores is not None:
-            best = answers.scores[row].argsort()[::-1][:4]
-            guesses += [answers.labels[i] for i in best if answers.labels[i] != answers.outputs[row]]
-        offered.append(replace(choice, suggestions=tuple(guesses[:4])))
-    return offered

@@ -16,6 +16,7 @@ from flywheel import curate, diagnose, prove
 from flywheel.diagnose.told import told
 from flywheel.errors import InvalidRecord, NothingToLearn
 from flywheel.loop.believing import believed
+from flywheel.loop.rounds import ask_next_round
 from flywheel.loop.spreading import passed_on
 from flywheel.loop.synthesise import augmented
 from flywheel.loop.turn import Turn
@@ -124,7 +125,24 @@ def seed_examples(
 
 
 def step_label(work: Turn) -> dict[str, Any] | None:
-    """Let the labelers answer what they can; None while people still owe labels."""
+    """Let the labelers answer what they can, round by round; None while people still owe labels."""
+    store, number = work.shop.store, work.spin.number
+    waiting = _answered(work)
+    while not waiting and ask_next_round(work):
+        waiting = _answered(work)
+    if waiting:
+        work.spin = replace(work.spin, state="waiting", step="label", waiting_for=len(waiting))
+        return None
+    work.spin = replace(work.spin, waiting_for=0)
+    items = store.state.items(spin=number)
+    return {
+        "labelled": sum(i.status == "labelled" for i in items),
+        "skipped": sum(i.status == "skipped" for i in items),
+    }
+
+
+def _answered(work: Turn) -> list[ReviewItem]:
+    """Let the labelers answer what waits; what still does."""
     store, number = work.shop.store, work.spin.number
     waiting = [item for item in store.state.items(status="waiting") if item.spin == number]
     for labeler in work.shop.labelers:
@@ -140,15 +158,7 @@ def step_label(work: Turn) -> dict[str, Any] | None:
 
         _take(labeler.label(waiting), partial(keep, asked=by_id, source=source))
         waiting = list(by_id.values())
-    if waiting:
-        work.spin = replace(work.spin, state="waiting", step="label", waiting_for=len(waiting))
-        return None
-    work.spin = replace(work.spin, waiting_for=0)
-    items = store.state.items(spin=number)
-    return {
-        "labelled": sum(i.status == "labelled" for i in items),
-        "skipped": sum(i.status == "skipped" for i in items),
-    }
+    return waiting
 
 
 def _take(answers: Iterable[tuple[str, Any, str]], keep: Callable[[Sequence[tuple[str, Any, str]]], None]) -> None:
@@ -259,7 +269,7 @@ def _calibration(work: Turn, items: Sequence[ReviewItem]) -> dict[str, Any] | No
             propensity=item.propensity,
         )
         for item in items
-        if not item.relabel
+        if not item.relabel and item.propensity is not None
     ]
     if not judged:
         return to_dict(work.calibration) if work.calibration else None

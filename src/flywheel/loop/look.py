@@ -66,14 +66,14 @@ def uplift_since(shop: Workshop, since: str | None) -> Interval:
     edges = [state.step(spin.number, "sync") or {} for spin in (spins[0], spins[-1])]
     work.docs["sync"] = {"after": edges[0]["after"], "upto": edges[1]["upto"]}
     recent = {spin.number for spin in spins}
-    judged = [example for example in state.examples() if example.spin in recent]
+    judged = [example for example in state.examples() if example.spin in recent and example.propensity is not None]
     before, after = (answers_of(shop, release, judged) for release in (then, now))
     was_right, is_right = ([shop.task.correct(said[e.id].output, e.label) for e in judged] for said in (before, after))
     differs = [not shop.task.correct(before[e.id].output, after[e.id].output) for e in judged]
     apart = 0.0
     if then.version != now.version:
         apart = disagreement(work.window, shop.load_model(then), shop.load_model(now))
-    weights = [example.propensity for example in judged]
+    weights = [example.propensity for example in judged if example.propensity is not None]
     return measure.uplift(was_right, is_right, weights, disagreement=apart, differs=differs)
 
 

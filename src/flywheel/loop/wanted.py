@@ -11,22 +11,22 @@ import numpy as np
 from flywheel.curate.split import learn_split, shares_of
 from flywheel.diagnose.calibration import LEAST_DOUBT
 from flywheel.loop.turn import Turn
-from flywheel.ports import Predictions
+from flywheel.ports import Model, Predictions
 from flywheel.prove import Pair
 from flywheel.records import Failure, Selection
 
-__all__ = ["champion_doubts", "heard", "offers", "split_after", "split_before"]
+__all__ = ["doubts", "heard", "offers", "split_after", "split_before"]
 
 _CLIP = 1e-3
 
 
-def champion_doubts(work: Turn, pool: Sequence[Failure]) -> dict[str, float]:
-    """How undecided the champion is about each of the pool: half of 1 − the margin between its two best answers.
+def doubts(work: Turn, pool: Sequence[Failure], model: Model | None) -> dict[str, float]:
+    """How undecided a model is about each of the pool: half of 1 − the margin between its two best answers.
 
     Where it gives no probabilities, half of 1 − the confidence that was logged; empty where there is neither.
     """
-    if work.incumbent_model is not None and pool and work.shop.config.product.task != "regression":
-        margins = _margins(work.incumbent_model.predict([failure.input for failure in pool]))
+    if model is not None and pool and work.shop.config.product.task != "regression":
+        margins = _margins(model.predict([failure.input for failure in pool]))
         if margins is not None:
             return {f.interaction_id: (1.0 - float(m)) / 2 for f, m in zip(pool, margins, strict=True)}
     return {f.interaction_id: (1.0 - f.confidence) / 2 for f in pool if f.confidence is not None}

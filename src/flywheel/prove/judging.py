@@ -25,6 +25,11 @@ for one that is only likely (the Bayesian false discovery rate; Müller et al. 2
 nothing, the same prior lets nothing pass. `bench/gate.py` measures both ways: how often a candidate that learnt nothing
 passes, at one look and over many.
 
+**Where the two differ.** Fresh labels that are spread well teach different things and hardly one another, so a held-out
+label shows little of what all of them together are worth. Where labels were asked on the disagreements of candidate and
+champion (`prove.apart`), these may speak for a candidate in place of that proof: a gain is as likely as not and a loss
+of more than a point unlikely.
+
 **What is fair elsewhere.** The regression suite is made of examples the champion was trained on, answered on both
 sides by cross-fitting, and of fresh *audit* labels, which were drawn uniformly. Fresh labels that were aimed at
 failures stay out of it: they favour the candidate. They stay out of the budget of negative flips as well: where the
@@ -50,6 +55,7 @@ from numpy.typing import NDArray
 
 from flywheel.config import GateSettings
 from flywheel.prove import exact
+from flywheel.prove.apart import Apart, apart_check
 from flywheel.prove.history import allowed_no_gain, no_gain
 from flywheel.prove.pairing import Pair
 from flywheel.prove.slices import classes_check, reopened_check, slices_check
@@ -85,6 +91,8 @@ def gate(
     look: int = 1,
     earlier: Sequence[tuple[float, float]] = (),
     released: Sequence[float] = (),
+    apart: Apart | None = None,
+    apart_before: Sequence[tuple[float, float]] = (),
     agreement: float | None = None,
 ) -> Verdict:
     """Judge a candidate by its pairs with the champion (see the module for the reasoning).
@@ -93,8 +101,9 @@ def gate(
     `fixed_modes` maps each fixed mode to the ids of its examples, `latency` and `cost` are (champion, candidate) an
     input, `look` counts the verdicts asked for since the champion was released, `earlier` holds what the labels of
     earlier spins said of their candidates (`spin_gain` and `spin_error` of their superiority check), `released` how
-    likely each of those that were released had gained nothing (`prove.history.no_gain`), `agreement` comes from
-    `prove.agreement`.
+    likely each of those that were released had gained nothing (`prove.history.no_gain`), `apart` what labels said
+    where candidate and champion differ, with `apart_before` its gains and errors in earlier spins, `agreement` comes
+    from `prove.agreement`.
 
     `reject` if any check fails, `promote` if all pass, else `need labels` with about how many more would decide.
     """
@@ -105,8 +114,15 @@ def gate(
     improvement, missing = _improvement(fresh, alpha, look, earlier, allowed)
     regression, more = _regression(suite, settings.margin)
     traffic, gains = _traffic(fresh)
+    differing = []
+    if apart is not None:
+        differing = [apart_check(apart, apart_before)]
+        improvement[0] = _spoken_for(improvement[0], differing[0])
+        gains = max(gains, differing[0].values["low"])
+        missing = 0 if improvement[0].outcome == "pass" else missing
     checks = [
         *improvement,
+        *differing,
         traffic,
         _outweighed(regression, gains),
         classes_check(suite, settings.slice_margin, _HARM_ALPHA),
@@ -196,6 +212,14 @@ def _improvement(
     champion = Check("champion", "fail" if lost <= _HARM_ALPHA else "pass", line, values)
     taught, missing = _taught(controlled, alpha, look, earlier, allowed)
     return [taught, champion], missing
+
+
+def _spoken_for(superiority: Check, differing: Check) -> Check:
+    """What the fresh labels do not prove may be told by those of the disagreements."""
+    if superiority.outcome == "pass" or not differing.values["leans"]:
+        return superiority
+    line = f"{superiority.line}; where it differs from the champion, labels speak for it"
+    return Check(superiority.name, "pass", line, superiority.values)
 
 
 def _fixed(judged: Sequence[Pair], where: str) -> str:
@@ -319,6 +343,8 @@ def _traffic(fresh: Sequence[Pair]) -> tuple[Check, float]:
     """
     units: dict[str, list[tuple[float, float]]] = {}
     for pair in fresh:
+        if pair.example.propensity is None:
+            continue  # asked for in a later round: it speaks for no other
         change = float(pair.candidate_right) - float(pair.champion_right)
         units.setdefault(pair.example.group or pair.example.id, []).append((1 / pair.example.propensity, change))
     if len(units) < _ENOUGH:

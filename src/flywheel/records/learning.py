@@ -36,6 +36,8 @@ class Selection:
     suggestions: tuple[Any, ...] = ()
     relabel: bool = False
     """A second opinion on a label that looks wrong."""
+    later: bool = False
+    """Asked in a later round, knowing other labels of its window: it speaks for no interaction but its own."""
     wanted: dict[str, float] = field(default_factory=dict)
     """The probability with which each strategy of selection alone would have asked."""
 
@@ -53,7 +55,8 @@ class ReviewItem:
     spin: int = 0
     mode: str | None = None
     audit: bool = False
-    propensity: float = 1.0
+    propensity: float | None = 1.0
+    """None where the label speaks for no other interaction: it was asked for in a later round."""
     p_failure: float | None = None
     relabel: bool = False
     confidence: float | None = None
@@ -87,7 +90,8 @@ class Example:
     spin: int = 0
     mode: str | None = None
     audit: bool = False
-    propensity: float = 1.0
+    propensity: float | None = 1.0
+    """None where it speaks for no other interaction, and takes no part in weighted estimates."""
     weight: float = 1.0
     group: str = ""
     fold: int = 0
