@@ -70,6 +70,15 @@ def test_models_that_agree_on_everything_lose_nothing():
     assert not apart_check(Apart(0, 0), PAID).values["leans"], "nothing was looked at"
 
 
+def test_votes_that_prove_a_gain_by_themselves_need_no_history():
+    assert apart_check(Apart(60, 400, (1,) * 6), (), alpha=0.06).values["leans"]
+    assert not apart_check(Apart(60, 400, (1, 1, 1, -1, 0, 0)), (), alpha=0.06).values["leans"]
+    rng = np.random.default_rng(8)
+    draws = (tuple(rng.choice([-1, 0, 1], 6, p=[0.4, 0.2, 0.4]).tolist()) for _ in range(2000))
+    passed = sum(apart_check(Apart(30, 400, votes), (), alpha=0.06).values["leans"] for votes in draws)
+    assert passed / 2000 <= 0.075, "nominal: six votes are coarse"
+
+
 def test_luck_rarely_speaks_for_a_product_that_never_gained():
     """Candidates that are no better, 30 disagreements in 400, six labels a spin, eight spins one after the other."""
     rng, passed = np.random.default_rng(5), 0

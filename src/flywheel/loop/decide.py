@@ -191,7 +191,7 @@ def _looks(work: Turn) -> int:
 
 def _earlier(work: Turn) -> dict[str, Any]:
     """What the labels of earlier spins said of their own candidates: gain and error of each that was judged, and of
-    those released the probability that they had gained nothing."""
+    those released on their account the probability that they had gained nothing."""
     judged: list[tuple[float, float]] = []
     released = []
     for spin in work.shop.store.state.spins():
@@ -200,7 +200,10 @@ def _earlier(work: Turn) -> dict[str, Any]:
         values = next((check.values for check in spin.verdict.checks if check.name == "superiority"), {})
         if values.get("spin_error", 0) > 0:
             gain, error = float(values["spin_gain"]), float(values["spin_error"])
-            if (work.shop.store.state.step(spin.number, "release") or {}).get("released"):
+            spoken_for = values.get(
+                "spoken_for", False
+            )  # let through by its disagreements, which have a limit of their own
+            if not spoken_for and (work.shop.store.state.step(spin.number, "release") or {}).get("released"):
                 released.append(no_gain(gain, error, judged))
             judged.append((gain, error))
     return {"earlier": judged, "released": released}

@@ -86,14 +86,15 @@ class Apart:
         return max(limits[0], -self.share), min(limits[1], self.share)
 
 
-def apart_check(apart: Apart, earlier: Sequence[tuple[float, float]] = ()) -> Check:
+def apart_check(apart: Apart, earlier: Sequence[tuple[float, float]] = (), alpha: float = 0.0) -> Check:
     """Do the disagreements speak for the candidate?
 
     `earlier` holds gain and error of the same check in earlier spins (`gain` and `error` of its values). `values`
-    tells, as `leans`, whether the candidate may be released on their account: retraining pays in this product (over
-    the newest six spins "no gain on average" has a probability of at most a fifth), for this candidate a gain is at
-    least as likely as not, and a loss of more than a point on the traffic has a probability of at most a fifth. The
-    check itself fails where more votes for the champion than for the candidate are no accident.
+    tells, as `leans`, whether the candidate may be released on their account. Either no gain has a probability of at
+    most `alpha`. Or retraining pays in this product (over the newest six spins "no gain on average" has a probability
+    of at most a fifth), for this candidate a gain is at least as likely as not, and a loss of more than a point on the
+    traffic has a probability of at most a fifth. The check itself fails where more votes for the champion than for the
+    candidate are no accident.
     """
     gain, error = apart.gain()
     low, high = apart.interval()
@@ -103,6 +104,7 @@ def apart_check(apart: Apart, earlier: Sequence[tuple[float, float]] = ()) -> Ch
         loss = no_gain(gain + _TOLERATED, error, [(one + _TOLERATED, of) for one, of in earlier])
     idle = unpaid([*earlier[-_REMEMBERED + 1 :], *([(gain, error)] if error > 0 else [])])
     leans = bool(earlier) and idle <= _PAYS and none <= _EVEN and loss <= _UNLIKELY
+    leans |= error > 0 and none <= alpha
     against = exact.sign_test(apart.losses, apart.wins)
     line = (
         f"answers {apart.differ} of {apart.seen} unlabelled interactions differently; of {len(apart.votes)} of them "

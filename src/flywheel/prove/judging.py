@@ -101,9 +101,9 @@ def gate(
     `fixed_modes` maps each fixed mode to the ids of its examples, `latency` and `cost` are (champion, candidate) an
     input, `look` counts the verdicts asked for since the champion was released, `earlier` holds what the labels of
     earlier spins said of their candidates (`spin_gain` and `spin_error` of their superiority check), `released` how
-    likely each of those that were released had gained nothing (`prove.history.no_gain`), `apart` what labels said
-    where candidate and champion differ, with `apart_before` its gains and errors in earlier spins, `agreement` comes
-    from `prove.agreement`.
+    likely each of those that were released on their account had gained nothing (`prove.history.no_gain`), `apart` what
+    labels said where candidate and champion differ, with `apart_before` its gains and errors in earlier spins,
+    `agreement` comes from `prove.agreement`.
 
     `reject` if any check fails, `promote` if all pass, else `need labels` with about how many more would decide.
     """
@@ -116,7 +116,7 @@ def gate(
     traffic, gains = _traffic(fresh)
     differing = []
     if apart is not None:
-        differing = [apart_check(apart, apart_before)]
+        differing = [apart_check(apart, apart_before, alpha)]
         improvement[0] = _spoken_for(improvement[0], differing[0])
         gains = max(gains, differing[0].values["low"])
         missing = 0 if improvement[0].outcome == "pass" else missing
@@ -219,7 +219,7 @@ def _spoken_for(superiority: Check, differing: Check) -> Check:
     if superiority.outcome == "pass" or not differing.values["leans"]:
         return superiority
     line = f"{superiority.line}; where it differs from the champion, labels speak for it"
-    return Check(superiority.name, "pass", line, superiority.values)
+    return Check(superiority.name, "pass", line, {**superiority.values, "spoken_for": True})
 
 
 def _fixed(judged: Sequence[Pair], where: str) -> str:
