@@ -226,12 +226,15 @@ class Habit:
     on_drift: bool = False
     """Asks only when confidence moves; what it did not spend it may spend then."""
     oracle: bool = False
+    rounds: int = 1
+    """Buys its labels in so many parts; a model that has learnt the earlier ones chooses the next."""
 
 
 HABITS = {
     "frozen": Habit(_nobody),
     "random": Habit(_random),
     "margin": Habit(_margin),
+    "margin in three rounds": Habit(_margin, rounds=3),
     "badge": Habit(_badge),
     "coreset": Habit(_coreset),
     "failures only": Habit(_suspected, only_failures=True),

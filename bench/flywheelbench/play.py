@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -135,7 +136,7 @@ def _play_habit(
             purse = saved if baseline is not None and moved(baseline, confidence) else 0
             baseline = confidence if baseline is None else baseline
             saved -= purse
-        picked = [requests[i] for i in habit.choose(window, len(requests) if habit.oracle else purse)]
+        picked = _picked(habit, window, len(requests) if habit.oracle else purse, examples, people)
         wrong = {request.id for request, output in zip(requests, said.outputs, strict=True) if output != request.truth}
         fresh = [_example(people, request, number, habit) for request in picked]
         if habit.feedback_labels:
@@ -159,6 +160,23 @@ def _play_habit(
             train += time.perf_counter() - begun
         book.ended(number, champion, spent)
     return {**book.row(champion), "noise_share": noise / max(spent, 1), "train_seconds": round(train, 2)}
+
+
+def _picked(habit: Habit, window: Window, purse: int, examples: Sequence[Example], people: Labeler) -> list[Request]:
+    """What a habit asks about; in rounds, a model that has learnt the answers so far looks at the window anew."""
+    requests, places = window.requests, []
+    for part in range(habit.rounds):
+        upto = purse * (part + 1) // habit.rounds
+        taken = set(places)
+        places += [i for i in habit.choose(window, upto) if i not in taken][: upto - len(places)]
+        if part + 1 < habit.rounds and places:
+            fresh = [_example(people, requests[i], window.number, habit) for i in places]
+            try:
+                model = window.shared.fit(_with(examples, fresh))
+            except CapSpent:
+                continue
+            window = replace(window, said=model.predict([request.input for request in requests]))
+    return [requests[i] for i in places]
 
 
 def _example(people: Labeler, request: Request, number: int, habit: Habit) -> Example:

@@ -35,6 +35,9 @@ def test_every_habit_plays_and_keeps_its_budget(table):
     assert found["oracle"]["labels"] == 360
     assert all(row["labels"] <= 36 for arm, row in found.items() if arm != "oracle")
     assert found["oracle"]["final"] > found["frozen"]["final"]
+    whole, parts = found["margin"], found["margin in three rounds"]
+    assert parts["labels"] == whole["labels"] == 36
+    assert parts["live"][1:] != whole["live"][1:], "what was answered changes what is asked"
     again = play(world, "badge", 100, shared, referee)
     assert again["live"] == found["badge"]["live"]
     assert again["sealed"] == found["badge"]["sealed"]
