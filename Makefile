@@ -156,8 +156,9 @@ bench-drift: $(VENV)/dev.stamp .bench-venv-observe/made.stamp ## Measure drift r
 bench-web: $(VENV)/dev.stamp ## Measure the dashboard over ten million interactions (ARGS="--interactions 100000" for a quick look)
 	@$(BIN)/python bench/web.py $(ARGS)
 
-bench-flywheel: $(VENV)/dev.stamp ## Play FlywheelBench: every arm on every stream, 20 seeds; then the tables (hours; needs FLYWHEEL_DATA)
-	@$(BIN)/python bench/flywheelbench/run.py $(ARGS) && $(BIN)/python bench/flywheelbench/report.py
+bench-flywheel: $(VENV)/dev.stamp ## Play FlywheelBench: every arm on every stream, 20 seeds; then the tables and the picture (hours; needs FLYWHEEL_DATA)
+	@$(BIN)/python bench/flywheelbench/run.py $(ARGS) && $(BIN)/python bench/flywheelbench/report.py && \
+		$(BIN)/python bench/flywheelbench/picture.py
 
 bench-observe: bench-alarms bench-nab bench-slices bench-streams bench-templates bench-drift ## Measure drift, performance without labels, slices, anomalies and log templates, beside peers
 

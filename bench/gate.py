@@ -312,6 +312,8 @@ def main() -> int:
     holds = all(line["share"] <= 0.05 for line in luck) and not any(line["promoted"] for line in sabotage)
     facts = {
         "holds": holds, "apart": APART, "five_looks_share": tries["share"], "after_gains_share": hidden["share"],
+        "five_looks_apart_share": by_arm["luck, any of five looks, asked apart"]["share"],
+        "after_gains_apart_share": by_arm["luck, after gains, asked apart"]["share"],
         "trials": given.trials, "seed": given.seed, "seconds": round(seconds, 1), "commit": commit(),
         "machine": {"python": platform.python_version(), "system": platform.machine(), "cores": os.cpu_count()},
         "arms": table,
@@ -323,6 +325,10 @@ def main() -> int:
     side = "within" if tries["share"] <= SETTINGS.alpha else "ABOVE"
     print(f"Behind three spins that gained, luck passes in {hidden['share']:.1%}.")
     print(f"Over five looks at one champion luck passes in {tries['share']:.1%}, {side} alpha = {SETTINGS.alpha:.0%}.")
+    print(
+        f"With {APART} labels on disagreements it passes in {facts['after_gains_apart_share']:.1%} behind gains, in "
+        f"{facts['five_looks_apart_share']:.1%} over five looks: what they let through alpha does not limit."
+    )
     return 0 if holds else 1
 
 

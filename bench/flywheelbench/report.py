@@ -22,9 +22,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from flywheelbench.run import ROWS, read_rows
+from flywheelbench.run import ROWS, numbers, read_rows
 
-__all__ = ["ablations", "gap_closed", "holm", "interval", "main", "sign_flip"]
+__all__ = ["ablations", "gap_closed", "holm", "interval", "main", "rows_of", "sign_flip"]
 
 GAINS = ("intents", "banking", "dialect", "images")
 FREE = ("frozen", "oracle", "feedback as labels")
@@ -108,6 +108,18 @@ def endpoint(rows: Rows, seeds: Sequence[int], arms: Sequence[str], budget: int 
             tested[arm] = sign_flip(both)
     for arm, p in holm(tested).items():
         found[arm]["p"] = p
+    return found
+
+
+def leads(rows: Rows, seeds: Sequence[int], arms: Sequence[str]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """By arm and stream: the gap the flywheel closes less the gap the arm closes, paired over the seeds both played."""
+    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for arm in arms:
+        for stream in GAINS:
+            pairs = [[gap_closed(rows, stream, n, a, 100) for a in ("flywheel", arm)] for n in seeds]
+            both = [own - other for own, other in pairs if own is not None and other is not None]
+            if both:
+                found.setdefault(arm, {})[stream] = interval(both)
     return found
 
 
@@ -222,6 +234,12 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
         ],
     )  # fmt: skip
     data: dict[str, Any] = {"seeds": list(seeds), "endpoint": ends}
+    data["leads"] = leads(rows, seeds, [a for a in order if a not in ("flywheel", "oracle", "frozen")])
+    lines += ["## Points of the gap by which the flywheel leads on each stream", ""]
+    lines += _table(
+        ["arm", *GAINS],
+        [[arm, *(_share(own[s]) if s in own else "—" for s in GAINS)] for arm, own in data["leads"].items()],
+    )
     lines += ["## Promotions", ""]
     where = {"with something to gain": GAINS, "bank": ("bank",), "acs": ("acs",),
              "null": tuple(s for s in streams if s.endswith("-null"))}  # fmt: skip
@@ -327,17 +345,22 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
+def rows_of(path: Path, seeds: str) -> tuple[list[int], Rows]:
+    """The seeds that `seeds` names ("5-24"), and their rows; says what to do, and ends, where there are none."""
+    chosen = numbers(seeds)
+    rows = {(r["stream"], r["seed"], r["arm"], r["budget"]): r for r in read_rows(path) if r["seed"] in chosen}
+    if not rows:
+        sys.exit(f"{path} holds no run with these seeds. Play some: python bench/flywheelbench/run.py")
+    return chosen, rows
+
+
 def main() -> None:
     """Print and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, default=ROWS)
     parser.add_argument("--seeds", default="5-24")
     options = parser.parse_args()
-    low, _, high = options.seeds.partition("-")
-    seeds = list(range(int(low), int(high or low) + 1))
-    rows = {(r["stream"], r["seed"], r["arm"], r["budget"]): r for r in read_rows(options.rows) if r["seed"] in seeds}
-    if not rows:
-        sys.exit(f"{options.rows} holds no run with these seeds. Play some: python bench/flywheelbench/run.py")
+    seeds, rows = rows_of(options.rows, options.seeds)
     data, text = compose(rows, seeds)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     data |= {"commit": commit.stdout.strip(), "machine": f"{platform.machine()}, Python {platform.python_version()}"}

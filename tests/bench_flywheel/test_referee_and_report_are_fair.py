@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+from flywheelbench.picture import draw
 from flywheelbench.referee import Referee, Seen, calibration_error, outside_recall
 from flywheelbench.report import (
     ablations,
@@ -19,6 +20,7 @@ from flywheelbench.report import (
     holm,
     interval,
     labels_needed,
+    leads,
     means,
     sign_flip,
 )
@@ -124,6 +126,36 @@ def test_an_arm_has_no_mean_over_fewer_streams_than_were_played():
     assert sorted(found["flywheel"]["streams"]) == ["dialect", "images", "intents"]
     one = {key: row for key, row in rows(0.1, range(4)).items() if key[0] == "images"}
     assert len(endpoint(one, range(4), ["random", "flywheel"])["flywheel"]["by_seed"]) == 4, "a quick look at one"
+
+
+def test_a_lead_on_a_stream_is_paired_over_the_seeds_both_played():
+    made = {key: row for key, row in rows(0.1, range(4)).items() if key[:3] != ("images", 0, "flywheel")}
+    del made["banking", 1, "random", 100]
+    made["intents", 2, "flywheel", 100]["preq"] -= 0.04
+    found = leads(made, range(4), ["random", "coreset"])
+    assert sorted(found) == ["random"], "an arm that nobody played leads nowhere"
+    assert found["random"]["dialect"] == pytest.approx((0.25, 0.25, 0.25))
+    assert found["random"]["intents"][0] == pytest.approx(0.225)
+    assert found["random"]["images"][0] == pytest.approx(0.25)
+    assert found["random"]["banking"][0] == pytest.approx(0.25)
+
+
+def test_the_picture_draws_the_means_of_the_rows():
+    made = rows(0.1, range(4))
+    for key, row in made.items():
+        row["live"] = [0.5, 0.6 + 0.01 * key[1]]
+    left, *right = draw(made, range(4), least=3).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["random (4)", "flywheel (4)"], "the best on top"
+    drawn = {line.get_marker(): line.get_xdata() for line in left.lines if line.get_color() != "#b8b8b8"}
+    assert drawn["|"] == pytest.approx(
+        [100 * interval([gap_closed(made, "images", n, "flywheel", 100) for n in range(4)])[0]]
+    )
+    assert [len(panel.lines) for panel in right] == [4, 4, 4, 4], (
+        "oracle, flywheel, random and frozen; margin was not played"
+    )
+    assert right[0].lines[0].get_ydata() == pytest.approx([50.0, 61.5])
+    with pytest.raises(ValueError, match="play more"):
+        draw(made, range(4), least=5)
 
 
 def test_labels_needed_lie_on_the_line_between_budgets():

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import flywheel
 from flywheel import curate
-from flywheel.errors import InvalidConfig
+from flywheel.errors import InvalidConfig, NothingToLearn
 from flywheel.store import State
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -96,31 +97,76 @@ def test_people_are_asked_round_by_round(grown, tmp_path):
         assert (spin.state, spin.labels) == ("done", 60)
 
 
-def test_a_kill_between_queue_and_record_asks_the_same_again(grown, tmp_path, monkeypatch):
+DEATHS = {
+    "before the choice is kept": ("save_step", lambda args: args[1] == "select" and "chosen" in args[2]),
+    "before it is queued": ("add_items", lambda args: len(args[0]) == 16),
+    "before it is crossed off": ("save_step", lambda args: args[1] == "select" and args[2]["round"] == 2),
+}
+
+
+@pytest.mark.parametrize("moment", DEATHS)
+@pytest.mark.parametrize("corrected", [False, True])
+def test_a_kill_asks_nothing_twice_and_spends_no_more_than_the_budget(grown, tmp_path, monkeypatch, moment, corrected):
     def labeler(item):
         return grown[1][item.interaction_id]
 
     with opened(grown, tmp_path / "whole", 3) as fw:
         fw.spin(budget=60, at=LATER, labeler=labeler)
         whole = {item.id for item in fw._store.state.items(spin=2)}
-    save, deaths = State.save_step, []
+    name, met = DEATHS[moment]
+    done, deaths = getattr(State, name), []
 
-    def dying(self, spin, step, doc, record=None):
-        if step == "select" and doc["round"] == 2 and not deaths:
-            deaths.append(step)
+    def dying(self, *args, **more):
+        if met(args) and not deaths and not (moment == "before it is crossed off" and "chosen" in args[2]):
+            deaths.append(moment)
             raise KeyboardInterrupt
-        save(self, spin, step, doc, record)
+        return done(self, *args, **more)
 
-    monkeypatch.setattr(State, "save_step", dying)
+    monkeypatch.setattr(State, name, dying)
     with opened(grown, tmp_path / "killed", 3) as fw:
         with pytest.raises(KeyboardInterrupt):
             fw.spin(budget=60, at=LATER, labeler=labeler)
-        [item, *_] = fw.review_queue()  # somebody answers before the spin goes on
-        fw.label(item.id, labeler(item), by="ana", at=LATER)
+        assert deaths == [moment]
+        for item in fw.review_queue()[:1]:  # somebody answers before the spin goes on
+            fw.label(item.id, labeler(item), by="ana", at=LATER)
+        if corrected:
+            wrong = next(i for i in fw._store.state.items(spin=2) if i.status == "labelled" and i.label == "k2")
+            fw.label(wrong.id, "k3", by="ana", at=LATER)
     with flywheel.open(tmp_path / "killed") as fw:
         assert fw.spin(at=LATER, labeler=labeler).state == "done"
-        assert deaths == ["select"]
-        assert {item.id for item in fw._store.state.items(spin=2)} == whole
+        items = {item.id for item in fw._store.state.items(spin=2)}
+        assert len(items) == chosen(fw)["asked"] == 60
+        assert {item.interaction_id for item in fw._store.state.items(spin=2)} == set(chosen(fw)["wanted"])
+        assert "chosen" not in chosen(fw)
+        assert corrected or items == whole
+
+
+def test_a_spin_of_which_every_item_was_skipped_ends_and_the_next_may_ask_again(tmp_path):
+    champion = LogisticRegression().fit(*draw(np.random.default_rng(3), 80, [0, 1]))
+    settings = {"curate": {"rounds": 3}, "gate": {"disagreements": 0.2}}
+    with flywheel.open(tmp_path / "adopted", task="classification", **settings, **SETTINGS) as fw:
+        fw.adopt(champion)
+        inputs, _ = draw(np.random.default_rng(5), 200, [0, 1])
+        for number in (1, 2):
+            fw.predict(inputs, at=AT, ids=[f"n{number}-{row}" for row in range(200)])
+            assert fw.spin(budget=60, at=LATER).state == "waiting"
+            for item in fw.review_queue():
+                fw.skip(item.id, by="ana", at=LATER)
+            with pytest.raises(NothingToLearn):
+                fw.spin(at=LATER)
+            assert [spin.state for spin in fw.spins()] == ["done"] * number
+
+
+def test_the_seconds_of_all_rounds_are_counted(grown, tmp_path):
+    with opened(grown, tmp_path, 3) as fw:
+        spin, before = fw.spin(budget=60, at=LATER), 0.0
+        while spin.state != "done":
+            assert spin.seconds["label"] > before
+            before = spin.seconds["label"]
+            for item in fw.review_queue():
+                fw.label(item.id, grown[1][item.interaction_id], by="ana", at=LATER)
+            spin = fw.spin(at=LATER)
+        assert spin.seconds["label"] >= before > 0
 
 
 def test_few_labels_or_no_champion_make_one_round(grown, tmp_path):

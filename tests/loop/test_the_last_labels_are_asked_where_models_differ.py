@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 
 import flywheel
+from flywheel import curate
 from flywheel.errors import InvalidConfig
+from flywheel.loop import rounds
 from flywheel.prove.playback import differences
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -79,11 +83,73 @@ def test_people_are_asked_once_more_and_do_not_see_which_model_said_what(grown, 
                     assert "two models" in item.why
                     old, _ = fw._store.state.step(2, "select")["apart"]["answers"][item.interaction_id]
                     first_is_old.append(item.suggestions[0] == old)
+                    assert (item.shown, item.confidence, item.p_failure) == (None, None, None)
+                    assert item.output == old, "kept, to tell whether it was a failure"
                 fw.label(item.id, grown[1][item.interaction_id], by="ana", at=LATER)
             spin = fw.spin(at=LATER)
         assert spin.state == "done"
         assert len(first_is_old) == 12
         assert 0 < sum(first_is_old) < 12
+
+
+def test_files_for_reviewers_do_not_tell_either(grown, tmp_path):
+    with opened(grown, tmp_path / "fw") as fw:
+        fw.spin(budget=60, at=LATER)
+        for item in fw.review_queue():
+            fw.label(item.id, grown[1][item.interaction_id], by="ana", at=LATER)
+        fw.spin(at=LATER)
+        assert len(fw.review_queue()) == 12
+        queue = curate.ReviewQueue(fw._store.state)
+        for kind in ("csv", "jsonl", "label-studio"):
+            assert queue.export(tmp_path / kind, kind) == 12
+    with (tmp_path / "csv").open(newline="") as file:
+        assert [(row["output"], row["confidence"]) for row in csv.DictReader(file)] == [("", "")] * 12
+    rows = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
+    assert [(row["output"], row["confidence"], len(row["suggestions"]) >= 2) for row in rows] == [
+        (None, None, True)
+    ] * 12
+    tasks = json.loads((tmp_path / "label-studio").read_text())
+    assert [(task["data"]["output"], task["predictions"]) for task in tasks] == [("", [])] * 12
+
+
+@pytest.mark.parametrize(("budget", "audit", "share"), [(10, 0.6, 0.5), (3, 0.5, 0.5), (30, 0.9, 0.15), (1, 0.2, 0.5)])
+def test_a_large_audit_and_disagreements_stay_within_the_budget(grown, tmp_path, budget, audit, share):
+    shutil.copytree(grown[0], tmp_path, dirs_exist_ok=True)
+    settings = {"curate": {"audit_share": audit, "rounds": 3}, "gate": {"disagreements": share}}
+    with flywheel.open(tmp_path, **settings) as fw:
+        fw.spin(budget=budget, at=LATER, labeler=lambda item: grown[1][item.interaction_id])
+        assert len(fw._store.state.items(spin=2)) == budget
+
+
+def test_the_voting_model_knows_what_users_said_as_the_candidate_does(grown, tmp_path, monkeypatch):
+    learnt = []
+    build = rounds.curate.build_dataset
+    monkeypatch.setattr(
+        rounds.curate, "build_dataset", lambda pool, **more: learnt.append(list(pool)) or build(pool, **more)
+    )
+    with opened(grown, tmp_path) as fw:
+        for key in [key for key, label in grown[1].items() if label == "k0"]:
+            fw.feedback(key, label="k1", at=LATER - timedelta(hours=2))
+        fw.spin(budget=60, at=LATER, labeler=lambda item: grown[1][item.interaction_id])
+        apart = fw._store.state.step(2, "select")["apart"]["answers"]
+    voting, candidate = ({e.interaction_id for e in pool if e.origin == "user"} for pool in learnt[:2])
+    assert candidate
+    assert candidate == voting - set(apart), "what a reviewer was then asked about is the reviewer's"
+
+
+def test_labels_without_a_chance_do_not_hide_the_truth_that_came_for_everybody(grown, tmp_path):
+    with opened(grown, tmp_path, 3) as fw:
+        for key, label in grown[1].items():
+            fw.feedback(key, label=label, source="system", at=LATER - timedelta(hours=2))
+        spin = fw.spin(budget=60, at=LATER)
+        assert spin.state == "done"
+        items = fw._store.state.items(spin=2)
+        told = fw._store.log.feedback_of([item.interaction_id for item in items])
+        chances = {item.interaction_id: item.propensity for item in items}
+        assert sum(chance is None for chance in chances.values()) == 36
+        for key, chance in chances.items():
+            said = [one.propensity for one in told if one.interaction_id == key]
+            assert said == ([None] if chance is None else [None, chance]), "said once more only with a chance"
 
 
 def test_what_the_two_do_not_differ_on_is_spent_as_usual(tmp_path):

@@ -34,7 +34,10 @@ def _fill(fw):
     plain = EVIL.replace("\x1b", "").replace("\u202e", "")
     fw.log(id="evil", input=EVIL, output=EVIL, error=EVIL, model=plain, context={"device": EVIL}, confidence=0.2)
     seen = [fw.interaction(f"i{k}")[0] for k in range(48)] + [fw.interaction("evil")[0]]
-    chosen = [Selection(interaction_id=one.id, propensity=1.0, audit=False, why=f"doubt {EVIL}") for one in seen]
+    chosen = [
+        Selection(interaction_id=one.id, propensity=1.0, audit=False, why=f"doubt {EVIL}", blind=one.id == "i44")
+        for one in seen
+    ]
     alike = Group(id="g1", name=EVIL, members=("i45", "i46", "i47"), size=3)
     ReviewQueue(fw._store.state).fill(chosen, seen, 1, dict.fromkeys(alike.members, alike))
     fw._store.state.save_spin(Spin(number=1, state="waiting", step="label", budget=60, waiting_for=49))
@@ -89,6 +92,18 @@ def test_forty_items_are_labeled_from_the_keyboard_and_one_taken_back(served, pa
     page.keyboard.press("Enter")
     page.get_by_text("text number 42", exact=True).wait_for()
     assert {item.interaction_id: item.label for item in fw._store.state.items()}["i41"] == "transfer"
+
+
+def test_where_two_models_differ_the_page_does_not_say_what_users_were_told(served, page):
+    fw, address = served
+    items = {item.interaction_id: item.id for item in fw._store.state.items()}
+    for key, told in (("i43", ["Answer", "Confidence"]), ("i44", [])):
+        page.goto(f"{address}/review?item={items[key]}")
+        page.get_by_text(f"text number {key[1:]}", exact=True).wait_for()
+        facts = page.locator(".fw-facts dt").all_inner_texts()
+        assert [name for name in facts if name in ("Answer", "Confidence")] == told
+        assert page.get_by_text("answered", exact=True).count() == bool(told)
+        assert page.locator(".fw-choice").count() >= 3
 
 
 @pytest.mark.parametrize("path", ["/live", "/live?show=all", "/review?item={evil}", "/review?item={grouped}"])

@@ -128,7 +128,7 @@ def _list(door: Door, waiting: Sequence[ReviewItem]) -> None:
             [
                 item.id,
                 short(item.input, 100),
-                short(item.output, 40),
+                "" if item.blind else short(item.output, 40),
                 ", ".join(short(s, 30) for s in item.suggestions),
                 item.why,
             ]
@@ -263,7 +263,8 @@ def _show_item(door: Door, item: ReviewItem, keys: dict[str, Any], place: str) -
     else:
         show.line(json.dumps(item.input, ensure_ascii=False, indent=1, default=str)[:4000])
     sure = f" ({percent(item.confidence, 0)} sure)" if item.confidence is not None else ""
-    show.parts(("  answered ", "dim"), short(item.output, 200), (sure, "dim"))
+    if not item.blind:
+        show.parts(("  answered ", "dim"), short(item.output, 200), (sure, "dim"))
     if item.context:
         show.line(f"  {short(item.context, 200)}", "dim")
     if item.group is not None:

@@ -123,7 +123,7 @@ def _csv(items: Sequence[ReviewItem]) -> str:
     for item in items:
         context = json.dumps(item.context, ensure_ascii=False, sort_keys=True) if item.context else ""
         suggestions = " | ".join(_text(value) for value in item.suggestions)
-        cells = (item.id, _text(item.input), _text(item.output), suggestions, item.why, item.mode or "")
+        cells = (item.id, _text(item.input), _text(item.shown), suggestions, item.why, item.mode or "")
         confidence = "" if item.confidence is None else f"{item.confidence:.4f}"
         writer.writerow([guarded(cell) for cell in (*cells, confidence, context, "", "")])
     return out.getvalue()
@@ -173,7 +173,7 @@ def _jsonl(items: Sequence[ReviewItem]) -> str:
         row = {
             "item_id": item.id,
             "input": item.input,
-            "output": item.output,
+            "output": item.shown,
             "suggestions": list(item.suggestions),
             "why": item.why,
             "mode": item.mode,
@@ -249,12 +249,12 @@ def _tasks(items: Sequence[ReviewItem]) -> str:
     tasks = []
     for item in items:
         answers = item.suggestions or (() if item.output is None else (item.output,))
-        data = {"item_id": item.id, "input": _text(item.input), "output": _text(item.output), "why": item.why}
+        data = {"item_id": item.id, "input": _text(item.input), "output": _text(item.shown), "why": item.why}
         data.update({f"context_{key}": value for key, value in sorted(item.context.items())})
         tasks.append(
             {
                 "data": data,
-                "predictions": [_prediction(item, answer) for answer in answers[:1]],
+                "predictions": [_prediction(item, answer) for answer in answers[: 0 if item.blind else 1]],
                 "meta": {"item_id": item.id, "spin": item.spin},
             }
         )

@@ -233,9 +233,10 @@ def _item(selection: Selection, interaction: Interaction, spin: int, group: Grou
         propensity=None if selection.later else selection.propensity,
         p_failure=selection.p_failure,
         relabel=selection.relabel,
-        confidence=interaction.confidence,
+        confidence=None if selection.blind else interaction.confidence,
         context=interaction.context,
         group=None if group is None or selection.audit else replace(group, members=group.members[:_SHOWN]),
+        blind=selection.blind,
     )
 
 

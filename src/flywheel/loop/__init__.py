@@ -100,8 +100,11 @@ def turn(shop: Workshop, spin: Spin, at: datetime) -> Spin:
 
 
 def _seconds(work: Turn, step: str, spent: float) -> dict[str, float]:
-    """The seconds by step, with those of the step that has just ended; what it trained by the way goes to `train`."""
-    before = work.spin.seconds.get("train", 0.0) if step == "train" else 0.0
+    """The seconds by step, with those of the step that has just ended; what it trained by the way goes to `train`.
+
+    Training adds to what was trained by the way before, and labelling to the rounds that people have answered before.
+    """
+    before = work.spin.seconds.get(step, 0.0) if step in ("train", "label") else 0.0
     found = {**work.spin.seconds, step: round(before + spent - work.trials, 3)}
     if work.trials:
         found["train"] = round(found.get("train", 0.0) + work.trials, 3)

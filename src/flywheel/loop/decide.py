@@ -200,10 +200,9 @@ def _earlier(work: Turn) -> dict[str, Any]:
         values = next((check.values for check in spin.verdict.checks if check.name == "superiority"), {})
         if values.get("spin_error", 0) > 0:
             gain, error = float(values["spin_gain"]), float(values["spin_error"])
-            spoken_for = values.get(
-                "spoken_for", False
-            )  # let through by its disagreements, which have a limit of their own
-            if not spoken_for and (work.shop.store.state.step(spin.number, "release") or {}).get("released"):
+            # What its votes let through, or proved, has a limit of its own.
+            voted_for = values.get("spoken_for") or values["p"] > values["alpha"] >= values.get("p_both", values["p"])
+            if not voted_for and (work.shop.store.state.step(spin.number, "release") or {}).get("released"):
                 released.append(no_gain(gain, error, judged))
             judged.append((gain, error))
     return {"earlier": judged, "released": released}

@@ -203,7 +203,7 @@ def step_select(work: Turn) -> dict[str, Any]:
         # Second looks come out of the targeted part: the audit stays its share of the whole budget.
         left = spin.budget - len(doubted)
         audit = min(left, audit_size(spin.budget, shop.config.curate.audit_share))
-        apart = differing(work)
+        apart = min(differing(work), left - audit)
         parts = rounds_of(work, max(0, left - audit - apart))
         chosen = choose(
             work,

@@ -51,11 +51,14 @@ def log_labels(store: Store, items: Sequence[ReviewItem], source: str = "reviewe
     """Put the answers of these items into the log, those that are not there yet.
 
     A second look at a seed example has no interaction to hang on; its answer lives in the queue and the examples alone.
+    An answer without a propensity adds nothing where the system has told the truth already, and would hide its chance.
     """
     answered = [item for item in items if item.status == "labelled" and item.interaction_id]
     said = store.log.feedback_of([item.interaction_id for item in answered], withdrawn=True)
     known, gone = {fact.id for fact in said}, {fact.value for fact in said if fact.kind == "withdrawal"}
-    facts = {_label_id(item, gone): item for item in answered}
+    told = {fact.interaction_id for fact in said if fact.kind == "label" and fact.source == "system"}
+    new = [item for item in answered if item.propensity is not None or item.interaction_id not in told]
+    facts = {_label_id(item, gone): item for item in new}
     store.log.append(
         [
             Feedback(

@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 
 from flywheel import curate, diagnose, mine
-from flywheel.loop.spreading import groups_to_show
+from flywheel.loop.believing import believed
+from flywheel.loop.spreading import groups_to_show, passed_on
 from flywheel.loop.turn import Turn
 from flywheel.loop.wanted import doubts, heard, offers, split_before
 from flywheel.loop.wishes import PREFERRED
 from flywheel.ports import Model
 from flywheel.prove.apart import Apart
 from flywheel.prove.playback import differences
-from flywheel.records import Example, Interaction, Mode, Selection, from_dict
+from flywheel.records import Example, Interaction, Mode, Selection, from_dict, to_dict
 
 __all__ = ["ask_next_round", "choose", "differing", "enqueue", "rounds_of", "voted"]
 
@@ -57,9 +58,12 @@ def differing(work: Turn) -> int:
 def ask_next_round(work: Turn) -> bool:
     """Queue the next round, once the one before is answered; False where there is none left.
 
-    Done again after a kill it asks the same: it learns from the rounds that were stored as asked, and from no other.
+    What is chosen is kept before it is queued: after a kill between the two it is queued as it was chosen, also where
+    an answer was changed meanwhile.
     """
     state, number = work.shop.store.state, work.spin.number
+    if _queue_chosen(work):
+        return True
     doc: dict[str, Any] = work.docs["select"]
     turn, parts = doc.get("round", 1), doc.get("rounds", [0])
     last = turn >= len(parts)
@@ -69,7 +73,11 @@ def ask_next_round(work: Turn) -> bool:
     answered = [item for item in state.items(spin=number) if not item.relabel and item.interaction_id in asked]
     known = work.examples
     fresh = curate.examples_of(answered, correct=work.shop.task.correct)
+    fresh += passed_on(work, answered, [*known, *fresh])
+    fresh += believed(work, [*known, *fresh])
     learnt = [*known, *curate.assign_groups(fresh, known, work.shop.config.curate)]
+    if not learnt:
+        return False  # every item so far was skipped: nothing says what to ask next
     model = _taught(work, learnt)
     more: dict[str, Any] = {"round": turn + 1}
     opposed: list[Selection] = []
@@ -87,12 +95,25 @@ def ask_next_round(work: Turn) -> bool:
         preferred=doc.get("preferred"),
         turn=turn + 1,
     )
-    enqueue(work, chosen)
-    curate.ReviewQueue(state).fill(opposed, _seen(work, opposed), number)
     more["asked"] = doc["asked"] + len(chosen) + len(opposed)
     more["wanted"] = {**doc["wanted"], **offers(work, chosen)["wanted"]}
+    more["chosen"] = [to_dict(one) for one in (*chosen, *opposed)]
     work.docs["select"] = {**doc, **more}
     state.save_step(number, "select", work.docs["select"], work.spin)
+    return _queue_chosen(work)
+
+
+def _queue_chosen(work: Turn) -> bool:
+    """Queue what a round chose and has kept; False where nothing is kept."""
+    doc: dict[str, Any] = work.docs["select"]
+    if "chosen" not in doc:
+        return False
+    chosen = [from_dict(Selection, one) for one in doc["chosen"]]
+    enqueue(work, [one for one in chosen if not one.blind])
+    blind = [one for one in chosen if one.blind]
+    curate.ReviewQueue(work.shop.store.state).fill(blind, _seen(work, blind), work.spin.number)
+    work.docs["select"] = {name: value for name, value in doc.items() if name != "chosen"}
+    work.shop.store.state.save_step(work.spin.number, "select", work.docs["select"], work.spin)
     return True
 
 
@@ -107,7 +128,7 @@ def _opposed(work: Turn, model: Model, asked: Collection[str]) -> tuple[list[Sel
     drawn = [sorted(apart)[place] for place in rng.permutation(len(apart))[: work.docs["select"]["differing"]]]
     chosen = [
         Selection(
-            interaction_id=key, propensity=len(drawn) / len(apart), audit=False, later=True, why=_WHY,
+            interaction_id=key, propensity=len(drawn) / len(apart), audit=False, later=True, blind=True, why=_WHY,
             suggestions=tuple(apart[key][place] for place in rng.permutation(2)),
         )
         for key in drawn
@@ -116,19 +137,21 @@ def _opposed(work: Turn, model: Model, asked: Collection[str]) -> tuple[list[Sel
 
 
 def voted(work: Turn) -> Apart | None:
-    """What the labels of the disagreements said; None where none were asked for. Near-duplicates have one vote."""
+    """What the labels of the disagreements said, those that were skipped left out; None where none were asked for."""
     doc = work.docs["select"].get("apart")
     if doc is None:
         return None
     correct, dataset = work.shop.task.correct, work.dataset(work.docs["curate"]["dataset"])
     assert dataset is not None
-    votes: dict[str, int] = {}
-    for example in dataset.examples:
-        if example.interaction_id in doc["answers"] and example.spin == work.spin.number and example.evidence:
-            old, new = doc["answers"][example.interaction_id]
-            unit = example.group or example.id
-            votes[unit] = votes.get(unit, 0) + int(correct(new, example.label)) - int(correct(old, example.label))
-    return Apart(doc["differ"], doc["seen"], tuple((vote > 0) - (vote < 0) for vote in votes.values()))
+    group_of = {example.interaction_id: example.group for example in dataset.examples}
+    votes: dict[str, list[int]] = {}
+    for item in work.shop.store.state.items(status="labelled", spin=work.spin.number):
+        if item.interaction_id in doc["answers"] and not item.relabel:
+            old, new = doc["answers"][item.interaction_id]
+            vote = int(correct(new, item.label)) - int(correct(old, item.label))
+            votes.setdefault(group_of.get(item.interaction_id) or item.id, []).append(vote)
+    counted = votes.values()
+    return Apart(doc["differ"], doc["seen"], tuple(map(sum, counted)), tuple(map(len, counted)))
 
 
 def _taught(work: Turn, learnt: list[Example]) -> Model:

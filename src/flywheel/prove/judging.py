@@ -26,9 +26,11 @@ nothing, the same prior lets nothing pass. `bench/gate.py` measures both ways: h
 passes, at one look and over many.
 
 **Where the two differ.** Fresh labels that are spread well teach different things and hardly one another, so a held-out
-label shows little of what all of them together are worth. Where labels were asked on the disagreements of candidate and
-champion (`prove.apart`), these may speak for a candidate in place of that proof: a gain is as likely as not and a loss
-of more than a point unlikely.
+label shows little of what all of them together are worth. Where labels were asked on the disagreements of candidate
+and champion (`prove.apart`), these may speak for a candidate in place of that proof, unless the fresh labels prove it
+worse: their votes enter the proof (Fisher's combination of both p-values), and where retraining has paid lately, a gain
+is as likely as not and a loss of more than a point unlikely, they let a candidate pass. The latter is a guard against
+harm and no proof; alpha does not limit it.
 
 **What is fair elsewhere.** The regression suite is made of examples the champion was trained on, answered on both
 sides by cross-fitting, and of fresh *audit* labels, which were drawn uniformly. Fresh labels that were aimed at
@@ -71,10 +73,12 @@ _SAFE_ALPHA = 0.2
 """Level of the proof that the regression suite loses no more than the margin. At 5 % suites of three or four hundred
 refused gains of ten points for losses of 0.2 % that might have been 2.2 %; what is surely lost fails at 5 %."""
 _LEADS = 0.25
-"""Where the luck of a training is not known, the answers themselves must lean the same way."""
+"""Where the luck of a training is not known, the answers must lean the same way, here or where the two differ."""
 _ONE_SIDED = 1.645
 _NOTICED_MS = 1.0
 """Nobody notices a slower answer below it, and the clock's own noise is a large part of it."""
+_WORTH = 0.01
+"""So much must candidates gain on the traffic at least, by these votes, to outweigh what a suite loses as a whole."""
 _ENOUGH = 20
 """With so many fresh labels and no lead, more of the same would not help."""
 
@@ -111,14 +115,16 @@ def gate(
     suite = [p for p in pairs if not p.fresh or p.example.audit]
     alpha = exact.spent_alpha(settings.alpha, look)
     allowed = allowed_no_gain(settings.alpha, released)
-    improvement, missing = _improvement(fresh, alpha, look, earlier, allowed)
+    votes = exact.sign_test(apart.wins, apart.losses) if apart is not None and apart.votes else None
+    improvement, missing = _improvement(fresh, alpha, look, earlier, allowed, votes)
     regression, more = _regression(suite, settings.margin)
     traffic, gains = _traffic(fresh)
     differing = []
     if apart is not None:
-        differing = [apart_check(apart, apart_before, alpha)]
+        differing = [apart_check(apart, apart_before)]
         improvement[0] = _spoken_for(improvement[0], differing[0])
-        gains = max(gains, differing[0].values["low"])
+        sure = differing[0].values["low"]
+        gains = max(gains, sure) if sure >= _WORTH else gains
         missing = 0 if improvement[0].outcome == "pass" else missing
     checks = [
         *improvement,
@@ -195,7 +201,12 @@ def _count(pairs: Sequence[Pair], old: Callable[[Pair], bool]) -> _Count:
 
 
 def _improvement(
-    fresh: Sequence[Pair], alpha: float, look: int, earlier: Sequence[tuple[float, float]], allowed: float
+    fresh: Sequence[Pair],
+    alpha: float,
+    look: int,
+    earlier: Sequence[tuple[float, float]],
+    allowed: float,
+    votes: float | None,
 ) -> tuple[list[Check], int]:
     """What the new labels taught, and about how many more labels would settle it."""
     controlled = [p for p in fresh if p.placebo_right is not None]
@@ -210,13 +221,14 @@ def _improvement(
     line = f"{_fixed(controlled, 'new labels')} (a loss is no accident at p = {_p(lost)}, not below {_HARM_ALPHA:g})"
     values = {"wins": versus.wins, "losses": versus.losses, "labels": versus.units, "p_loss": lost}
     champion = Check("champion", "fail" if lost <= _HARM_ALPHA else "pass", line, values)
-    taught, missing = _taught(controlled, alpha, look, earlier, allowed)
+    taught, missing = _taught(controlled, alpha, look, earlier, allowed, votes)
     return [taught, champion], missing
 
 
 def _spoken_for(superiority: Check, differing: Check) -> Check:
-    """What the fresh labels do not prove may be told by those of the disagreements."""
-    if superiority.outcome == "pass" or not differing.values["leans"]:
+    """What the fresh labels do not prove may be told by those of the disagreements; what they prove to be worse not."""
+    worse = superiority.values.get("p_loss", 1.0) <= _HARM_ALPHA
+    if superiority.outcome == "pass" or worse or not differing.values["leans"]:
         return superiority
     line = f"{superiority.line}; where it differs from the champion, labels speak for it"
     return Check(superiority.name, "pass", line, {**superiority.values, "spoken_for": True})
@@ -231,26 +243,33 @@ def _fixed(judged: Sequence[Pair], where: str) -> str:
 
 
 def _taught(
-    controlled: Sequence[Pair], alpha: float, look: int, earlier: Sequence[tuple[float, float]], allowed: float
+    controlled: Sequence[Pair],
+    alpha: float,
+    look: int,
+    earlier: Sequence[tuple[float, float]],
+    allowed: float,
+    votes: float | None,
 ) -> tuple[Check, int]:
     """Is the candidate more right than its own learner without the new labels?
 
-    Two ways lead to yes: all labels since the champion's release prove it by themselves, at what is left of alpha; or
-    this spin's own labels lean that way, and with what `earlier` spins of the product gained, no gain is at most as
-    likely as is `allowed`.
+    Two ways lead to yes: all labels since the champion's release prove it by themselves, at what is left of alpha,
+    together with the `votes` where the two differ (the p-value of these) if there are any; or this spin's own labels
+    lean that way, and with what `earlier` spins of the product gained, no gain is at most as likely as is `allowed`.
     """
     gaps, luck = _gaps(controlled)
     p, gain = exact.sign_flip_test(gaps), float(gaps.mean())
     control = _count(controlled, lambda pair: bool(pair.placebo_right))
-    led = control.p <= _LEADS
+    led = control.p <= _LEADS or (votes is not None and votes <= _LEADS)
     if luck is not None:
         p, led = max(p, exact.shared_luck_test(gaps, luck)), True
     own, error = _this_spin(controlled)
     none = no_gain(own, error, earlier) if error > 0 else 1.0
-    proved = p <= alpha and led
+    lost = exact.sign_flip_test(-gaps)
+    both = p if votes is None else exact.combined(p, votes)
+    proved = both <= alpha and led and lost > _HARM_ALPHA
     if proved or (earlier and own > 0 and none <= allowed):
         outcome = "pass"
-    elif exact.sign_flip_test(-gaps) <= _HARM_ALPHA or (len(gaps) >= _ENOUGH and gain <= 0):
+    elif lost <= _HARM_ALPHA or (len(gaps) >= _ENOUGH and gain <= 0):
         outcome = "fail"
     else:
         outcome = "unsure"
@@ -260,13 +279,14 @@ def _taught(
     line = (
         f"{100 * gain:+.1f} points more right on {len(gaps)} new labels than the same learner without them, which "
         f"fixes {other} of those {failures} failures; the candidate beats it on {control.wins} and loses on "
-        f"{control.losses} (p = {_p(p)}, {asked})"
+        f"{control.losses} (p = {_p(p)}, {'' if votes is None else f'{_p(both)} with those votes, '}{asked})"
     )
     if earlier and error > 0:
         line += f"; with {len(earlier)} earlier spins, no gain has a probability of {_p(none)} (needs {allowed:.2g})"
     values = {
-        "gain": gain, "wins": control.wins, "losses": control.losses, "labels": len(gaps), "p": p, "alpha": alpha,
-        "look": look, "spin_gain": own, "spin_error": error, "no_gain": none, "allowed": allowed, "proved": proved,
+        "gain": gain, "wins": control.wins, "losses": control.losses, "labels": len(gaps), "p": p, "p_loss": lost,
+        "p_both": both, "alpha": alpha, "look": look, "spin_gain": own, "spin_error": error, "no_gain": none,
+        "allowed": allowed, "proved": proved,
     }  # fmt: skip
     missing = 0
     if outcome == "unsure":
@@ -382,7 +402,7 @@ def _modes(pairs: Sequence[Pair], fixed: Mapping[str, Sequence[str]], superiorit
     check, small = reopened_check(pairs, fixed)
     if not small or not superiority.values["proved"]:
         return check
-    p = _p(superiority.values["p"])
+    p = _p(superiority.values.get("p_both", superiority.values["p"]))
     line = f"{check.line}: too few examples to rule out chance, and the new labels prove a gain (p = {p})"
     return Check(check.name, "pass", line, check.values)
 

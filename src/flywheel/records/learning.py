@@ -38,6 +38,8 @@ class Selection:
     """A second opinion on a label that looks wrong."""
     later: bool = False
     """Asked in a later round, knowing other labels of its window: it speaks for no interaction but its own."""
+    blind: bool = False
+    """Two models answer it differently, and whoever is asked must not see which answer was given."""
     wanted: dict[str, float] = field(default_factory=dict)
     """The probability with which each strategy of selection alone would have asked."""
 
@@ -69,6 +71,13 @@ class ReviewItem:
     at: datetime | None = None
     unsure: tuple[str, ...] = ()
     """Who looked, could not tell, and left it to somebody else."""
+    blind: bool = False
+    """Two models answer it differently: which answer users were given is not shown."""
+
+    @property
+    def shown(self) -> Any:
+        """The output as a reviewer sees it: nothing where the item is `blind`."""
+        return None if self.blind else self.output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

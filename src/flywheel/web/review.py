@@ -140,7 +140,7 @@ class _Desk:
                 marks.say(f"not sure: {', '.join(item.unsure)}").classes("fw-quiet")
         marks.say("What is right for this input?", "h2")
         drawn(item.input)
-        facts = [("Answer", said(item.output))] if item.output is not None else []
+        facts = [("Answer", said(item.shown))] if item.shown is not None else []
         if item.confidence is not None:
             facts.append(("Confidence", f"{item.confidence:.2f}"))
         if item.p_failure is not None:
@@ -183,7 +183,7 @@ class _Desk:
                     marks.say(key, "kbd")
                     if said(label) != key:
                         marks.say(said(label)[:200])
-                    if self.item is not None and self.item.output is not None and label == self.item.output:
+                    if self.item is not None and self.item.shown is not None and label == self.item.shown:
                         marks.say("answered").classes("fw-quiet")
                 button.props(f'type="button" aria-keyshortcuts="{key}"')
                 button.on("click", lambda label=label: self._answer(label))
