@@ -123,8 +123,30 @@ def leads(rows: Rows, seeds: Sequence[int], arms: Sequence[str]) -> dict[str, di
     return found
 
 
-def labels_needed(rows: Rows, stream: str, seeds: Sequence[int]) -> list[float]:
-    """Share of random's labels with which the flywheel ends where random ends, between budgets on a straight line.
+def by_budget(rows: Rows, seeds: Sequence[int]) -> dict[str, dict[int, tuple[float, float, float]]]:
+    """By arm and budget: the gap closed, mean over streams, on the seeds that were played at every such budget.
+
+    Only arms with more than one budget are there, and for all of them the seeds are the same.
+    """
+    budgets: dict[str, set[int]] = {}
+    for stream, _, arm, budget in rows:
+        if stream in GAINS and arm not in FREE:
+            budgets.setdefault(arm, set()).add(budget)
+    several = {arm: sorted(own) for arm, own in budgets.items() if len(own) > 1}
+    cells = {
+        (arm, budget, seed): [gap_closed(rows, stream, seed, arm, budget) for stream in GAINS]
+        for arm, own in several.items() for budget in own for seed in seeds
+    }  # fmt: skip
+    whole = [n for n in seeds if all(v is not None for (_, _, m), row in cells.items() if m == n for v in row)]
+    return {
+        arm: {b: interval([float(np.mean([v or 0.0 for v in cells[arm, b, n]])) for n in whole]) for b in own}
+        for arm, own in several.items()
+        if whole
+    }
+
+
+def labels_needed(rows: Rows, stream: str, seeds: Sequence[int], arm: str = "flywheel") -> list[float]:
+    """Share of random's labels with which an arm ends where random ends, between budgets on a straight line.
 
     Scores are those of the last champion on the last population. 1 where it needs as many; below the least budget
     that was played, that budget's share.
@@ -133,8 +155,8 @@ def labels_needed(rows: Rows, stream: str, seeds: Sequence[int]) -> list[float]:
     for seed in seeds:
         aim = rows.get((stream, seed, "random", 100))
         known = sorted(
-            (budget, row["final"], row["labels"]) for (s, n, arm, budget), row in rows.items()
-            if (s, n, arm) == (stream, seed, "flywheel")
+            (budget, row["final"], row["labels"]) for (s, n, a, budget), row in rows.items()
+            if (s, n, a) == (stream, seed, arm)
         )  # fmt: skip
         if aim is None or len(known) < 2:
             continue
@@ -256,9 +278,26 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
                  f"{seen['refused']} of {seen['good']}", _share(seen["refused_share"])]
             )  # fmt: skip
     lines += _table(["arm", "streams", "shipped", "harmful", "%", "good ones refused", "%"], body)
-    data["labels_needed"] = {s: interval(v) for s in GAINS if (v := labels_needed(rows, s, seeds))}
-    lines += ["## Labels with which the flywheel ends where random labels end, % of random's", ""]
-    lines += _table(["stream", "%"], [[s, _share(t)] for s, t in data["labels_needed"].items()])
+    ways = [arm for arm in order if arm.startswith("flywheel")]
+    data["labels_needed"] = {
+        arm: {s: interval(v) for s in GAINS if (v := labels_needed(rows, s, seeds, arm))} for arm in ways
+    }
+    lines += ["## Labels with which it ends where random labels end, % of random's", ""]
+    lines += _table(
+        ["arm", *GAINS],
+        [[a, *(_share(own[s]) if s in own else "—" for s in GAINS)] for a, own in data["labels_needed"].items() if own],
+    )
+    data["by_budget"] = by_budget(rows, seeds)
+    if data["by_budget"]:
+        sizes = sorted({b for own in data["by_budget"].values() for b in own})
+        lines += [
+            "## Share of the gap closed by labels a thousand requests, %, on the seeds with all of these budgets",
+            "",
+        ]
+        lines += _table(
+            ["arm", *map(str, sizes)],
+            [[a, *(_share(own[b]) if b in own else "—" for b in sizes)] for a, own in data["by_budget"].items()],
+        )
     data["group_gap"] = {s: {arm: interval(v) for arm in order if (v := group_gap(rows, s, seeds, arm))} for s in GAINS}
     lines += ["## The half-reporting group: points it stays behind its oracle more than the others do", ""]
     shown = [a for a in ("flywheel", "reported then margin", "failures only", "margin", "random") if a in arms]
@@ -266,6 +305,13 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
         ["stream", *shown],
         [[s, *(_share(data["group_gap"][s][a]) if a in data["group_gap"][s] else "—" for a in shown)] for s in GAINS],
     )
+    lines += _other_figures(data, rows, order, streams)
+    lines += _what_parts_are_worth(data, rows, parts, seeds)
+    return data, "\n".join(lines)
+
+
+def _other_figures(data: dict[str, Any], rows: Rows, order: Sequence[str], streams: Sequence[str]) -> list[str]:
+    lines: list[str] = []
     names = ("preq", "final", "labels", "old_classes", "worst_slice", "outside_at_90", "ece", "flips", "noise_share",
              "own_share", "own_seconds", "spin_seconds", "train_cpu", "capped", "cpu")  # fmt: skip
     data["others"] = {s: {arm: means(rows, arm, s, names) for arm in order} for s in streams}
@@ -279,8 +325,12 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
                 if (m := data["others"][stream][a])
             ],
         )
+    return lines
+
+
+def _what_parts_are_worth(data: dict[str, Any], rows: Rows, parts: Sequence[str], seeds: Sequence[int]) -> list[str]:
     data["ablations"] = ablations(rows, parts, seeds)
-    lines += ["## What each part is worth: gap closed with it minus without it, points", ""]
+    lines = ["## What each part is worth: gap closed with it minus without it, points", ""]
     body = []
     for part in parts:
         own = data["ablations"][part]
@@ -295,7 +345,7 @@ def compose(rows: Rows, seeds: Sequence[int]) -> tuple[dict[str, Any], str]:
         "of a stream over all seeds it has. *The same*: the part does nothing there.",
         "",
     ]
-    return data, "\n".join(lines)
+    return lines
 
 
 def whole_of(part: str) -> str:

@@ -13,6 +13,7 @@ from flywheelbench.picture import draw
 from flywheelbench.referee import Referee, Seen, calibration_error, outside_recall
 from flywheelbench.report import (
     ablations,
+    by_budget,
     endpoint,
     gap_closed,
     group_gap,
@@ -138,6 +139,21 @@ def test_a_lead_on_a_stream_is_paired_over_the_seeds_both_played():
     assert found["random"]["intents"][0] == pytest.approx(0.225)
     assert found["random"]["images"][0] == pytest.approx(0.25)
     assert found["random"]["banking"][0] == pytest.approx(0.25)
+
+
+def test_budgets_are_compared_on_the_seeds_that_have_them_all():
+    made = rows(0.1, range(4))
+    for (stream, seed, arm, budget), row in list(made.items()):
+        if (arm, budget) == ("flywheel", 50) and seed != 2:
+            made[stream, seed, arm, budget] = {**row, "preq": row["preq"] - 0.08}
+    del made["images", 3, "flywheel", 50]
+    made["intents", 2, "flywheel", 50]["preq"] = 5.0
+    del made["dialect", 2, "flywheel", 100]
+    found = by_budget(made, range(4))
+    assert list(found) == ["flywheel"], "random was played with one budget only"
+    expected = float(np.mean([gap_closed(made, "images", n, "flywheel", 100) for n in (0, 1)]))
+    assert found["flywheel"][100][0] == pytest.approx(expected)
+    assert found["flywheel"][50][0] == pytest.approx(expected - 0.2)
 
 
 def test_the_picture_draws_the_means_of_the_rows():

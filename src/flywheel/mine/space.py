@@ -118,9 +118,6 @@ def _weighted(counts: Any) -> Any:
     rarity = np.log((1.0 + n) / (1.0 + met)) + 1.0
     rows = (rows @ diags(np.where(met > max(50, _COMMON * n), 0.0, rarity))).tocsr()
     rows.eliminate_zeros()
-    rows.eliminate_zeros()
-    rows.eliminate_zeros()
-    rows.eliminate_zeros()
     length = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
     return (diags(np.sqrt(0.5) / np.where(length > 0, length, 1.0)) @ rows).tocsr()
 
