@@ -2,7 +2,8 @@
 
 `python bench/flywheelbench/picture.py` draws `bench/results/flywheelbench.svg` from the rows beside it. Left, the share
 of the gap closed: the mean over streams with its bootstrap interval, and each stream as a small mark. Right, live
-accuracy, the mean over seeds. Only arms with at least `--least` seeds on all four streams are drawn.
+accuracy, the mean over the seeds that all arms there have. On the left are only arms with at least `--least` seeds on
+all four streams.
 """
 
 from __future__ import annotations
@@ -79,12 +80,13 @@ def _gaps(axes: Any, ends: dict[str, Any], drawn: Sequence[str]) -> None:
 
 
 def _course(axes: Any, rows: Rows, stream: str, seeds: Sequence[int]) -> None:
-    for arm, (colour, stroke) in COURSES.items():
-        runs = [row["live"] for seed in seeds if (row := rows.get((stream, seed, arm, 100)))]
-        if runs:
-            line = 100 * np.mean(runs, axis=0)
-            width = 2.0 if arm == "flywheel" else 1.3
-            axes.plot(range(1, len(line) + 1), line, stroke, color=colour, linewidth=width, label=arm)
+    played = [arm for arm in COURSES if any((stream, seed, arm, 100) in rows for seed in seeds)]
+    common = [seed for seed in seeds if all((stream, seed, arm, 100) in rows for arm in played)]
+    for arm in played:
+        colour, stroke = COURSES[arm]
+        line = 100 * np.mean([rows[stream, seed, arm, 100]["live"] for seed in common], axis=0)
+        width = 2.0 if arm == "flywheel" else 1.3
+        axes.plot(range(1, len(line) + 1), line, stroke, color=colour, linewidth=width, label=arm)
     axes.set_title(f"{stream}: right answers, %", fontsize=9, loc="left")
     _plain(axes)
 
