@@ -65,6 +65,7 @@ def test_three_rounds_spend_the_budget_once_and_the_audit_comes_first(grown, tmp
         assert spin.receipt.uplift.n == fw.uplift().n == 28, "later rounds speak for nobody else"
 
 
+@pytest.mark.slow
 def test_what_was_answered_is_less_doubtful_in_the_next_round(grown, tmp_path, monkeypatch):
     seen, select = [], curate.select
 
@@ -104,6 +105,7 @@ DEATHS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", DEATHS)
 @pytest.mark.parametrize("corrected", [False, True])
 def test_a_kill_asks_nothing_twice_and_spends_no_more_than_the_budget(grown, tmp_path, monkeypatch, moment, corrected):
@@ -141,6 +143,7 @@ def test_a_kill_asks_nothing_twice_and_spends_no_more_than_the_budget(grown, tmp
         assert corrected or items == whole
 
 
+@pytest.mark.slow
 def test_a_spin_of_which_every_item_was_skipped_ends_and_the_next_may_ask_again(tmp_path):
     champion = LogisticRegression().fit(*draw(np.random.default_rng(3), 80, [0, 1]))
     settings = {"curate": {"rounds": 3}, "gate": {"disagreements": 0.2}}
@@ -157,6 +160,7 @@ def test_a_spin_of_which_every_item_was_skipped_ends_and_the_next_may_ask_again(
             assert [spin.state for spin in fw.spins()] == ["done"] * number
 
 
+@pytest.mark.slow
 def test_the_seconds_of_all_rounds_are_counted(grown, tmp_path):
     with opened(grown, tmp_path, 3) as fw:
         spin, before = fw.spin(budget=60, at=LATER), 0.0
@@ -169,6 +173,7 @@ def test_the_seconds_of_all_rounds_are_counted(grown, tmp_path):
         assert spin.seconds["label"] >= before > 0
 
 
+@pytest.mark.slow
 def test_few_labels_or_no_champion_make_one_round(grown, tmp_path):
     with opened(grown, tmp_path / "few", 3) as fw:
         fw.spin(budget=20, at=LATER, labeler=lambda item: grown[1][item.interaction_id])

@@ -112,6 +112,7 @@ def test_files_for_reviewers_do_not_tell_either(grown, tmp_path):
     assert [(task["data"]["output"], task["predictions"]) for task in tasks] == [("", [])] * 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("budget", "audit", "share"), [(10, 0.6, 0.5), (3, 0.5, 0.5), (30, 0.9, 0.15), (1, 0.2, 0.5)])
 def test_a_large_audit_and_disagreements_stay_within_the_budget(grown, tmp_path, budget, audit, share):
     shutil.copytree(grown[0], tmp_path, dirs_exist_ok=True)
@@ -121,6 +122,7 @@ def test_a_large_audit_and_disagreements_stay_within_the_budget(grown, tmp_path,
         assert len(fw._store.state.items(spin=2)) == budget
 
 
+@pytest.mark.slow
 def test_the_voting_model_knows_what_users_said_as_the_candidate_does(grown, tmp_path, monkeypatch):
     learnt = []
     build = rounds.curate.build_dataset
@@ -137,6 +139,7 @@ def test_the_voting_model_knows_what_users_said_as_the_candidate_does(grown, tmp
     assert candidate == voting - set(apart), "what a reviewer was then asked about is the reviewer's"
 
 
+@pytest.mark.slow
 def test_labels_without_a_chance_do_not_hide_the_truth_that_came_for_everybody(grown, tmp_path):
     with opened(grown, tmp_path, 3) as fw:
         for key, label in grown[1].items():
@@ -152,6 +155,7 @@ def test_labels_without_a_chance_do_not_hide_the_truth_that_came_for_everybody(g
             assert said == ([None] if chance is None else [None, chance]), "said once more only with a chance"
 
 
+@pytest.mark.slow
 def test_what_the_two_do_not_differ_on_is_spent_as_usual(tmp_path):
     """A window of what the champion knows: hardly anything differs, and no label is left over or wasted."""
     rng = np.random.default_rng(4)
@@ -169,6 +173,7 @@ def test_what_the_two_do_not_differ_on_is_spent_as_usual(tmp_path):
         assert check.outcome == "pass"
 
 
+@pytest.mark.slow
 def test_without_a_champion_there_is_nothing_to_differ_from(tmp_path):
     rng = np.random.default_rng(5)
     with flywheel.open(tmp_path, task="classification", gate={"disagreements": 0.2}, **SETTINGS) as fw:
